@@ -1,0 +1,3 @@
+//! The .sdl bundle: container, section table, dtypes, tensor hashes; checked views over bytes.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! ONNX import, graph optimiser, quantiser and packer.
+#![forbid(unsafe_code)]

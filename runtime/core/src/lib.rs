@@ -1,0 +1,3 @@
+//! Shapes, tensor views, graph and plan, operators with reference semantics, memory planner, Backend trait.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The CPU backend: operator to kernel table and arena executor.
+#![forbid(unsafe_code)]

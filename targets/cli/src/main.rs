@@ -1,0 +1,3 @@
+//! The sanderling command line.
+#![forbid(unsafe_code)]
+fn main() {}

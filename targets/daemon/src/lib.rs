@@ -1,0 +1,2 @@
+//! The device daemon: agent, drivers and sessions wired together.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Benchmarks against peers, as ratios.
+#![forbid(unsafe_code)]

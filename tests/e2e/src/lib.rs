@@ -1,0 +1,2 @@
+//! End-to-end tests over real processes.
+#![forbid(unsafe_code)]

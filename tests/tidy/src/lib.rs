@@ -1,0 +1,2 @@
+//! The workspace's invariants as tests.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! HTTP, MQTT and file drivers of the device agent.
+#![forbid(unsafe_code)]
