@@ -140,11 +140,11 @@ pub trait Isa: sealed::Sealed + Copy + Send + Sync + core::fmt::Debug + 'static 
     /// The bits of each f32.
     fn to_bits(self, a: Self::F) -> Self::I;
     /// The f32 with these bits.
-    fn from_bits(self, a: Self::I) -> Self::F;
+    fn with_bits(self, a: Self::I) -> Self::F;
     /// Nearest integer, ties to even; defined for |a| < 2^31.
     fn to_i32(self, a: Self::F) -> Self::I;
     /// To f32, rounding to nearest even.
-    fn from_i32(self, a: Self::I) -> Self::F;
+    fn to_f32(self, a: Self::I) -> Self::F;
     /// Reads `LANES` i8 and widens them.
     ///
     /// # Safety
@@ -172,20 +172,20 @@ pub trait Isa: sealed::Sealed + Copy + Send + Sync + core::fmt::Debug + 'static 
     /// `-a`: the sign bit flipped.
     #[inline(always)]
     fn neg(self, a: Self::F) -> Self::F {
-        self.from_bits(self.xor_i(self.to_bits(a), self.splat_i(i32::MIN)))
+        self.with_bits(self.xor_i(self.to_bits(a), self.splat_i(i32::MIN)))
     }
 
     /// `|a|`: the sign bit cleared.
     #[inline(always)]
     fn abs(self, a: Self::F) -> Self::F {
-        self.from_bits(self.and_i(self.to_bits(a), self.splat_i(i32::MAX)))
+        self.with_bits(self.and_i(self.to_bits(a), self.splat_i(i32::MAX)))
     }
 
     /// The magnitude of `a` with the sign of `sign`.
     #[inline(always)]
     fn copysign(self, a: Self::F, sign: Self::F) -> Self::F {
         let s = self.and_i(self.to_bits(sign), self.splat_i(i32::MIN));
-        self.from_bits(self.or_i(self.to_bits(self.abs(a)), s))
+        self.with_bits(self.or_i(self.to_bits(self.abs(a)), s))
     }
 
     /// `a > b`, false for NaN.

@@ -76,16 +76,16 @@ impl SimdOp for AllOps {
                 b
             )),
             over(isa, |s, a, b| s.clamp(a, s.splat(-1.0), s.max(s.zero(), b))),
-            over(isa, |s, a, b| s.from_bits(s.add_i(s.to_bits(a), s.to_bits(b)))),
-            over(isa, |s, a, b| s.from_bits(s.sub_i(s.to_bits(a), s.to_bits(b)))),
-            over(isa, |s, a, b| s.from_bits(s.xor_i(s.to_bits(a), s.to_bits(b)))),
-            over(isa, |s, a, b| s.from_bits(
+            over(isa, |s, a, b| s.with_bits(s.add_i(s.to_bits(a), s.to_bits(b)))),
+            over(isa, |s, a, b| s.with_bits(s.sub_i(s.to_bits(a), s.to_bits(b)))),
+            over(isa, |s, a, b| s.with_bits(s.xor_i(s.to_bits(a), s.to_bits(b)))),
+            over(isa, |s, a, b| s.with_bits(
                 s.or_i(s.to_bits(a), s.and_i(s.to_bits(b), s.splat_i(255)))
             )),
-            over(isa, |s, a, _| s.from_i32(s.to_bits(a))),
-            over(isa, |s, a, _| s.from_bits(s.shl_i::<3>(s.to_bits(a)))),
-            over(isa, |s, a, _| s.from_bits(s.shr_i::<23>(s.to_bits(a)))),
-            over(isa, |s, a, _| s.from_i32(s.to_i32(s.clamp(
+            over(isa, |s, a, _| s.to_f32(s.to_bits(a))),
+            over(isa, |s, a, _| s.with_bits(s.shl_i::<3>(s.to_bits(a)))),
+            over(isa, |s, a, _| s.with_bits(s.shr_i::<23>(s.to_bits(a)))),
+            over(isa, |s, a, _| s.to_f32(s.to_i32(s.clamp(
                 a,
                 s.splat(-1e9),
                 s.splat(1e9)
@@ -145,7 +145,7 @@ impl SimdOp for Memory {
         let bytes: Vec<i8> = (0..I::LANES as i8).map(|v| v * 5 - 100).collect();
         let mut y = std::vec![0.0; I::LANES];
         // SAFETY: there are LANES bytes.
-        isa.store(&mut y, isa.from_i32(unsafe { isa.load_i8(bytes.as_ptr()) }));
+        isa.store(&mut y, isa.to_f32(unsafe { isa.load_i8(bytes.as_ptr()) }));
         assert!(y.iter().zip(&bytes).all(|(&f, &b)| f == f32::from(b)));
     }
 }

@@ -190,7 +190,7 @@ impl Isa for Neon {
         op!(vreinterpretq_s32_f32(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn with_bits(self, a: Self::I) -> Self::F {
         op!(vreinterpretq_f32_s32(a))
     }
     #[inline(always)]
@@ -198,7 +198,7 @@ impl Isa for Neon {
         op!(vcvtnq_s32_f32(a))
     }
     #[inline(always)]
-    fn from_i32(self, a: Self::I) -> Self::F {
+    fn to_f32(self, a: Self::I) -> Self::F {
         op!(vcvtq_f32_s32(a))
     }
     #[inline(always)]

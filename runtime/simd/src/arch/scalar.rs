@@ -182,7 +182,7 @@ impl Isa for Scalar {
         map(a, |a| a.to_bits() as i32)
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn with_bits(self, a: Self::I) -> Self::F {
         map(a, |a| f32::from_bits(a as u32))
     }
     #[inline(always)]
@@ -190,7 +190,7 @@ impl Isa for Scalar {
         map(a, |a| round(a) as i32)
     }
     #[inline(always)]
-    fn from_i32(self, a: Self::I) -> Self::F {
+    fn to_f32(self, a: Self::I) -> Self::F {
         map(a, |a| a as f32)
     }
     #[inline(always)]

@@ -167,7 +167,7 @@ impl Isa for Simd128 {
         a
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn with_bits(self, a: Self::I) -> Self::F {
         a
     }
     #[inline(always)]
@@ -175,7 +175,7 @@ impl Isa for Simd128 {
         i32x4_trunc_sat_f32x4(f32x4_nearest(a))
     }
     #[inline(always)]
-    fn from_i32(self, a: Self::I) -> Self::F {
+    fn to_f32(self, a: Self::I) -> Self::F {
         f32x4_convert_i32x4(a)
     }
     #[inline(always)]

@@ -22,6 +22,7 @@ pub struct Avx2(());
 
 impl Avx2 {
     /// The token, if this CPU has AVX2 and FMA.
+    #[allow(clippy::eq_op, reason = "without std each feature is a literal")]
     pub fn new() -> Option<Self> {
         (has!("avx2") && has!("fma")).then_some(Avx2(()))
     }
@@ -183,7 +184,7 @@ impl Isa for Avx2 {
         op!(_mm256_castps_si256(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn with_bits(self, a: Self::I) -> Self::F {
         op!(_mm256_castsi256_ps(a))
     }
     #[inline(always)]
@@ -191,7 +192,7 @@ impl Isa for Avx2 {
         op!(_mm256_cvtps_epi32(a))
     }
     #[inline(always)]
-    fn from_i32(self, a: Self::I) -> Self::F {
+    fn to_f32(self, a: Self::I) -> Self::F {
         op!(_mm256_cvtepi32_ps(a))
     }
     #[inline(always)]

@@ -17,6 +17,7 @@ pub struct Avx512(());
 
 impl Avx512 {
     /// The token, if this CPU has AVX-512 F, BW, DQ and VL (and AVX2 and FMA, as all of these have).
+    #[allow(clippy::eq_op, reason = "without std each feature is a literal")]
     pub fn new() -> Option<Self> {
         let wide = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         (wide && has!("avx2") && has!("fma")).then_some(Avx512(()))
@@ -181,7 +182,7 @@ impl Isa for Avx512 {
         op!(_mm512_castps_si512(a))
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn with_bits(self, a: Self::I) -> Self::F {
         op!(_mm512_castsi512_ps(a))
     }
     #[inline(always)]
@@ -189,7 +190,7 @@ impl Isa for Avx512 {
         op!(_mm512_cvtps_epi32(a))
     }
     #[inline(always)]
-    fn from_i32(self, a: Self::I) -> Self::F {
+    fn to_f32(self, a: Self::I) -> Self::F {
         op!(_mm512_cvtepi32_ps(a))
     }
     #[inline(always)]
