@@ -91,6 +91,14 @@ pub enum TrustError {
     /// A root that is not a demo's under a demo's pin.
     #[error("a demo accepts demo roots only, and this one is not marked as one")]
     NotDemoRoot,
+    /// A root of another repository with the same root keys.
+    #[error("a root of the repository {found:?} was offered for that of {trusted:?}")]
+    OtherRepository {
+        /// The trusted root's repository.
+        trusted: String,
+        /// The offered root's.
+        found: String,
+    },
     /// A root that does not follow the trusted one.
     #[error("root version {found} was offered where {expected} must follow")]
     RootVersion {
@@ -268,7 +276,7 @@ impl TrustError {
             Self::Length { .. } | Self::ImageMismatch { .. } | Self::Equivocation { .. } => {
                 Attack::MixAndMatch
             }
-            Self::NotListed { .. } => Attack::MixAndMatch,
+            Self::NotListed { .. } | Self::OtherRepository { .. } => Attack::MixAndMatch,
             Self::TooLong { .. } | Self::TooMany { .. } => Attack::EndlessData,
             Self::OtherDevice { .. } | Self::OtherHardware { .. } => Attack::WrongRecipient,
             Self::DirectorDelegates => Attack::ExcessiveRights,

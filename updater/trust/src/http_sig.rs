@@ -43,6 +43,13 @@ pub enum HttpSigError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A method, path or query with blanks, control characters or bytes beyond ASCII: no HTTP request line has
+    /// them, and in the signed text they could pass for other lines.
+    #[error("the {part} holds characters that a request line cannot have; percent-encode them")]
+    RequestLine {
+        /// `method`, `path` or `query`.
+        part: &'static str,
+    },
     /// The body is not the one that was signed.
     #[error("the body does not have the digest that the request states")]
     Body,
@@ -118,10 +125,15 @@ pub fn sign_request(
     nonce: &[u8; 16],
 ) -> Result<SignatureHeaders, SignError> {
     let key = signer.public_key();
-    let device = device_of(&key).ok_or_else(|| SignError {
+    let device = device_of(key).ok_or_else(|| SignError {
         key: key.id().to_string(),
         reason: "requests are signed by Ed25519 keys only".to_owned(),
     })?;
+    let plain = check_plain(request).map_err(|error| SignError {
+        key: key.id().to_string(),
+        reason: error.to_string(),
+    });
+    plain?;
     let components = components(request);
     let nonce = BASE64.encode(nonce);
     let params = format!(
@@ -214,6 +226,7 @@ impl Unverified {
                 found,
             });
         }
+        check_plain(request)?;
         if self.components != components(request) {
             let reason =
                 "does not cover exactly method, path, query (if any) and content digest, in this order";
@@ -317,6 +330,19 @@ fn strip_label(value: &str) -> Option<&str> {
 
 fn device_of(key: &PublicKey) -> Option<DeviceId> {
     key.ed25519_bytes().map(|bytes| DeviceId::of_public_key(&bytes))
+}
+
+fn check_plain(request: &Request<'_>) -> Result<(), HttpSigError> {
+    for (part, text) in [
+        ("method", request.method),
+        ("path", request.path),
+        ("query", request.query.unwrap_or_default()),
+    ] {
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(HttpSigError::RequestLine { part });
+        }
+    }
+    Ok(())
 }
 
 /// RFC 9530, section 2.

@@ -52,7 +52,7 @@ pub use director::{
 };
 pub use envelope::Envelope;
 pub use error::{Attack, TrustError};
-pub use key::{KeyId, PublicKey, SignError, Signature, Signer};
+pub use key::{Ed25519Signer, KeyId, PublicKey, SignError, Signature, Signer};
 pub use metadata::{
     Hashes, MetaFile, Release, Role, RoleKeys, Root, Snapshot, TargetFile, Targets, Timestamp,
 };

@@ -6,6 +6,8 @@
 
 mod ed25519;
 
+pub use ed25519::Ed25519Signer;
+
 use crate::json::Value;
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -48,7 +50,7 @@ pub struct SignError {
 /// Something that holds a private key: a file, a token, a secure element.
 pub trait Signer {
     /// The public half.
-    fn public_key(&self) -> PublicKey;
+    fn public_key(&self) -> &PublicKey;
 
     /// Signs `message`.
     ///
@@ -58,7 +60,7 @@ pub trait Signer {
 }
 
 impl<S: Signer + ?Sized> Signer for &S {
-    fn public_key(&self) -> PublicKey {
+    fn public_key(&self) -> &PublicKey {
         (**self).public_key()
     }
 

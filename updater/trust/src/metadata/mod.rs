@@ -13,7 +13,7 @@ mod timestamp;
 
 pub use delegations::{DelegatedRole, Delegations, Scope};
 pub use release::Release;
-pub use root::{DEMO_FIELD, Root};
+pub use root::{DEMO_FIELD, REPOSITORY_FIELD, Root};
 pub use snapshot::Snapshot;
 pub use targets::{TargetFile, Targets};
 pub use timestamp::Timestamp;

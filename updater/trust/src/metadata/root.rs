@@ -11,6 +11,10 @@ use alloc::string::String;
 /// The field that marks a demo's root: no production pin accepts it.
 pub const DEMO_FIELD: &str = "x-sanderling-demo";
 
+/// The field that says which repository a root belongs to. The same people may hold the root keys of several;
+/// without it a director's root, whose targets key is online, could be passed off as the image repository's.
+pub const REPOSITORY_FIELD: &str = "x-sanderling-repository";
+
 /// Keys and thresholds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Root {
@@ -30,6 +34,8 @@ pub struct Root {
     pub targets: RoleKeys,
     /// Whether this root is marked as a demo's.
     pub demo: bool,
+    /// Which repository this is, where it says so (`image`, `director`). Stays the same from root to root.
+    pub repository: Option<String>,
 }
 
 impl Root {
@@ -55,6 +61,10 @@ impl Root {
             demo: reader
                 .optional(DEMO_FIELD)
                 .map_or(Ok(false), |demo| demo.bool())?,
+            repository: reader
+                .optional(REPOSITORY_FIELD)
+                .map(|repository| repository.str().map(str::to_owned))
+                .transpose()?,
         })
     }
 
@@ -73,6 +83,9 @@ impl Root {
         signed.insert("roles".to_owned(), roles);
         if self.demo {
             signed.insert(DEMO_FIELD.to_owned(), true.into());
+        }
+        if let Some(repository) = &self.repository {
+            signed.insert(REPOSITORY_FIELD.to_owned(), repository.as_str().into());
         }
         Value::Object(signed)
     }

@@ -74,8 +74,8 @@ impl RootChain {
     /// Takes the next root: version N + 1, signed by a threshold of root N's keys and of its own.
     ///
     /// # Errors
-    /// [`TrustError::RootVersion`], [`TrustError::DemoRoot`], [`TrustError::NotDemoRoot`], and all that
-    /// verifying has.
+    /// [`TrustError::RootVersion`], [`TrustError::DemoRoot`], [`TrustError::NotDemoRoot`],
+    /// [`TrustError::OtherRepository`], and all that verifying has.
     pub fn update(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
         let envelope = Envelope::parse(&Role::Root, bytes, self.limits.max_root_len)?;
         let new = Root::from_value(envelope.signed())?;
@@ -93,6 +93,13 @@ impl RootChain {
             });
         }
         check_kind(self.kind, &new)?;
+        if new.repository != self.root.repository {
+            let name = |root: &Root| root.repository.clone().unwrap_or_default();
+            return Err(TrustError::OtherRepository {
+                trusted: name(&self.root),
+                found: name(&new),
+            });
+        }
         envelope.verify(&Role::Root, &new.root, &new.keys, Some("its own keys"))?;
         self.root = Verified::new(new, bytes);
         Ok(())
