@@ -1,2 +1,58 @@
-//! Session, Pipeline and Cascade: plain data in, answers out.
+//! Plain data in, answers out: sessions, pipelines and the cascade.
+//!
+//! # Mental model
+//!
+//! Three layers, each usable without the one above:
+//!
+//! - A [`Session`] is a loaded model: named tensors in, named tensors out. It checks what a bundle says it needs
+//!   before it takes memory, checks its inputs, keeps a few prepared shapes, and runs the golden vectors.
+//! - A [`Pipeline`] puts the bundle's own pre- and post-processing around it: a file or an image in, labels out.
+//! - A [`Cascade`] decides which answers are good enough, and what happens when the bigger model in the cloud is slow,
+//!   wrong or away. It is a state machine without I/O; [`CascadePipeline`] drives it over a [`CloudEndpoint`].
+//!
+//! Backends are values (default: the CPU's), as are clocks, randomness and transports. A session belongs to one
+//! thread (it is not `Send`: a backend in a browser is not); serve from several threads with one session each.
+//! After [`Session::warm_up`] for a shape, a run at that shape allocates nothing on the CPU.
+//!
+//! # Interface
+//!
+//! ```text
+//! // bytes: 64-byte aligned, cheap to clone (Rc) --------------------------------------------------------------
+//! ModelBytes::read(path) -> io::Result<ModelBytes>; ModelBytes::copy_of(&[u8]); derefs to [u8]
+//!
+//! // session ---------------------------------------------------------------------------------------------------
+//! SessionOptions { threads: usize /* 1 */, memory_limit: u64 /* bytes, 4 GiB */, backends: Vec<Rc<dyn Backend>> /* CPU */,
+//!                  operators: OpTable<'static>, shapes_kept: usize /* 4 */, limits: bundle::Limits,
+//!                  verify_hashes: bool /* true */, non_finite: OnBadInput, out_of_range: OnBadInput /* Reject | Flag */,
+//!                  profile: Option<Rc<Profile>> }                                   // Default
+//! Session::from_bundle(ModelBytes, &SessionOptions) -> Result<Session, SessionError>
+//! Session::from_graph(core::Graph, &SessionOptions) -> Result<Session, SessionError> // an imported ONNX, unpacked
+//! session.inputs() / outputs() -> &[PortInfo { name: String, ty: Option<TensorType>, range: Option<(f64, f64)> }]
+//! session.run(&[("name", TensorView)]) -> Result<Outputs<'_>, SessionError>
+//! Outputs: get(name) -> Option<TensorView>, iter() -> (&str, TensorView), flags() -> InputFlags
+//! session.warm_up(&[("name", &[1, 2048])]) -> Result<(), SessionError>               // prepares a shape, runs it once
+//! session.self_test() -> Result<SelfTest, SessionError>      // SelfTest { vectors: Vec<VectorResult>, .passed() }
+//! session.manifest() -> Option<&Manifest>; .counters() -> Counters; .kernels() -> Vec<KernelRow>;
+//! session.memory_use() -> MemoryUse; .digest() -> Option<Sha256Digest> (of the bundle's bytes)
+//! RUNTIME_VERSION: RuntimeVersion; operators() -> Vec<String>   // "ai.onnx:Conv" …: what an agent reports
+//!
+//! // pipeline --------------------------------------------------------------------------------------------------
+//! Pipeline::new(Session) -> Result<Pipeline, SessionError>          // refuses a bundle without classification
+//! enum Input<'a> { Bytes(&'a [u8]), Ends(FileEnds<'a> { start, end, len }), Image(ImageRgb<'a> { width, height, rgb }),
+//!                  Tensors(&'a [(&'a str, TensorView<'a>)]) }
+//! FileBlocks::read(path, block) -> io::Result<FileBlocks>; .ends() -> FileEnds;  pipeline.block() -> Option<usize>
+//! pipeline.answer(&Input, top_k: Option<usize>) -> Result<Answer, SessionError>
+//! Answer { label: String, confidence: f32, top: Vec<Scored { label, index, score }>, rule: bool, flagged: bool }
+//! pipeline.tensors(&Input) -> Result<Prepared, _>   // Prepared::Answer(Answer) | Prepared::Inputs(Vec<(String, Tensor)>)
+//! pipeline.classify(outputs: &[(&str, TensorView)], top_k) -> Result<Answer, _>  // post-processing alone
+//!
+//! // cascade ---------------------------------------------------------------------------------------------------
+//! trait CloudEndpoint { fn infer(&mut self, &CloudRequest { model, inputs, timeout }) -> Result<CloudReply, CloudError> }
+//! enum CloudError { Unreachable(String), Timeout, Overloaded { retry_after }, Server(String), Rejected(String) }
+//! CascadeConfig { threshold, deadline, max_attempts, backoff_base, backoff_cap, retry_budget…, breaker…, cache_entries … }
+//! Cascade::new(config); .begin(now, key, confidence) -> Step; .reply(now, ticket, result, random) -> Step   // sans-I/O
+//! CascadePipeline::new(Pipeline, CascadeConfig, Box<dyn CloudEndpoint>, Box<dyn CascadeHost>)
+//! CascadePipeline::answer(&Input) -> Result<CascadeAnswer { answer, source: Device | Cloud | Cache, degraded: Option<Degraded> }, _>
+//! trait CascadeHost { fn now(&self) -> Duration; fn sleep(&mut self, Duration); fn random(&mut self) -> f64 }; SystemHost
+//! ```
 #![forbid(unsafe_code)]
