@@ -25,6 +25,7 @@ impl Snapshot {
         let reader = Reader::new(&Role::Snapshot, signed);
         let header = reader.header()?;
         let list = reader.field("meta")?;
+        list.field("targets.json")?;
         let meta = list
             .entries()?
             .map(|(name, file)| Ok((name.to_owned(), MetaFile::read(&file)?)))
