@@ -189,7 +189,7 @@ fn is_silent(input: &Input<'_>, device: &Device, row: &Assignment) -> bool {
     let Some(silence) = &input.rollout.policy.silence else {
         return false;
     };
-    if row.silent_at.is_some() || row.reverted_at.is_some() {
+    if !input.rollout.status.is_live() || row.silent_at.is_some() || row.reverted_at.is_some() {
         return false;
     }
     let heard = device.last_seen.max(row.enrolled_at);

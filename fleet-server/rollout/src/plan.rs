@@ -133,6 +133,8 @@ pub struct Assessment {
     pub on_target: usize,
     /// Devices that keep the base for comparison.
     pub on_base: usize,
+    /// Devices that had the target and were sent back to the base.
+    pub sent_back: usize,
     /// Devices left out.
     pub excluded: usize,
     /// Devices found silent so far.
@@ -210,6 +212,7 @@ pub fn apply(rollout: &mut Rollout, assignments: &mut Assignments, plan: &Plan) 
         return Ok(());
     }
     rollout.revision += 1;
+    rollout.updated_at = plan.at;
     assignments.add_classes(
         plan.classes
             .get(assignments.classes().len()..)

@@ -15,8 +15,8 @@ use crate::plan::{Assessment, Decision, HoldReason, Plan, StageReading};
 use crate::policy::{Policy, SILENCE};
 use crate::rollout::{Rollout, Status, StopReason};
 use crate::{Error, UnixSeconds, strategy};
-use sanderling_wire::{Arm, DeviceId, Digest};
-use std::collections::BTreeMap;
+use sanderling_wire::{Arm, DeviceId, Digest, HardwareId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Input<'a> {
     pub evidence: &'a Evidence,
     /// The fleet's emergency brake, while it is on.
     pub freeze: Option<&'a Freeze>,
-    /// The server's clock. Never before the time of the last applied plan.
+    /// The server's clock. Where it is behind [`Rollout::updated_at`], that counts: a rollout's time never goes back.
     pub now: UnixSeconds,
 }
 
@@ -43,7 +43,7 @@ pub struct Input<'a> {
 /// # Errors
 /// [`Error::Evidence`] when evidence contradicts itself, [`Error::Policy`] when the rollout names an unknown strategy.
 pub fn plan(input: &Input<'_>) -> Result<Plan, Error> {
-    input.evidence.check(input.now)?;
+    input.evidence.check(clock(input))?;
     let mut draft = Draft::new(input);
     match &input.rollout.status {
         Status::Completed | Status::RolledBack { .. } => {}
@@ -64,7 +64,7 @@ pub fn plan(input: &Input<'_>) -> Result<Plan, Error> {
 
 /// A plan in the making: the view a strategy has, and what it may do.
 pub struct Draft<'a> {
-    input: &'a Input<'a>,
+    input: Input<'a>,
     cohort: Cohort,
     assessment: Assessment,
     decisions: Vec<Decision>,
@@ -74,8 +74,12 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) fn new(input: &'a Input<'a>) -> Self {
-        let cohort = Cohort::of(input);
+    pub(crate) fn new(input: &Input<'a>) -> Self {
+        let input = Input {
+            now: clock(input),
+            ..*input
+        };
+        let cohort = Cohort::of(&input);
         let mut draft = Self {
             input,
             cohort,
@@ -154,45 +158,49 @@ impl<'a> Draft<'a> {
     /// What keeps the stage from being passed; empty where it is passed.
     #[must_use]
     pub fn open_questions(&self) -> Vec<HoldReason> {
-        let policy = self.policy();
-        let Assessment { stage, agreement, .. } = &self.assessment;
+        let Assessment { stage, health, .. } = &self.assessment;
         let mut open = Vec::new();
         if stage.exposed < stage.needed {
             open.push(HoldReason::Exposure);
         }
-        if agreement.fleet.inputs < policy.min_inputs {
-            open.push(HoldReason::Inputs);
-        }
-        let mut on_target: Vec<u16> = self
-            .cohort
-            .members
-            .iter()
-            .filter(|m| m.standing == Standing::Target)
-            .map(|m| m.class)
-            .collect();
-        on_target.sort_unstable();
-        on_target.dedup();
-        for class in on_target
-            .into_iter()
-            .filter_map(|class| self.cohort.classes.get(usize::from(class)))
-        {
-            let inputs = agreement
-                .classes
-                .iter()
-                .find(|c| c.class == *class)
-                .map_or(0, |c| c.counts.inputs);
-            if inputs < policy.min_inputs_per_class {
-                open.push(HoldReason::ClassInputs { class: class.clone() });
-            }
-        }
-        if !agreement.promotes() {
-            open.push(HoldReason::AgreementOpen);
-        }
-        let leaning = self.assessment.health.iter().filter(|reading| reading.leans());
+        open.extend(self.open_about_agreement());
+        let leaning = health.iter().filter(|reading| reading.leans());
         open.extend(leaning.map(|reading| HoldReason::Health {
             metric: reading.metric.clone(),
         }));
         open
+    }
+
+    /// Too few inputs, or else too few in some classes, or else a bound that is too high.
+    fn open_about_agreement(&self) -> Vec<HoldReason> {
+        let agreement = &self.assessment.agreement;
+        let (of_fleet, of_class) = agreement.needed;
+        if agreement.fleet.inputs < of_fleet {
+            return vec![HoldReason::Inputs];
+        }
+        let inputs = |class: &HardwareId| {
+            agreement
+                .classes
+                .iter()
+                .find(|c| c.class == *class)
+                .map_or(0, |c| c.counts.inputs)
+        };
+        let on_target = self
+            .cohort
+            .members
+            .iter()
+            .filter(|m| m.standing == Standing::Target);
+        let classes: BTreeSet<u16> = on_target.map(|m| m.class).collect();
+        let scarce: Vec<HoldReason> = classes
+            .into_iter()
+            .filter_map(|class| self.cohort.classes.get(usize::from(class)))
+            .filter(|class| inputs(class) < of_class)
+            .map(|class| HoldReason::ClassInputs { class: class.clone() })
+            .collect();
+        if scarce.is_empty() && !agreement.promotes() {
+            return vec![HoldReason::AgreementOpen];
+        }
+        scarce
     }
 
     /// Begins the next stage.
@@ -404,6 +412,7 @@ impl<'a> Draft<'a> {
             margin: policy.margin,
             alpha: policy.alpha_of(policy.agreement_share),
             risk: policy.promotion_risk.fraction(),
+            needed: (policy.min_inputs, policy.min_inputs_per_class),
         };
         let rows = input.assignments.rows();
         let recorded = rows.iter().filter(|r| r.silent_at.is_some()).count();
@@ -418,6 +427,7 @@ impl<'a> Draft<'a> {
             on_target,
             on_base: self.cohort.members.len() - on_target,
             excluded: self.cohort.excluded,
+            sent_back: rows.iter().filter(|r| r.reverted_at.is_some()).count(),
             silent: recorded + self.cohort.newly_silent.len(),
             stage: self.read_stage(),
             agreement: agreement::read(&input.evidence.paired, input.assignments.classes(), limits),
@@ -426,7 +436,7 @@ impl<'a> Draft<'a> {
     }
 
     fn read_stage(&self) -> StageReading {
-        let input = self.input;
+        let input = &self.input;
         let mut reading = StageReading {
             stage: self.stage,
             ..StageReading::default()
@@ -462,7 +472,7 @@ impl<'a> Draft<'a> {
             evidence,
             now,
             ..
-        } = *self.input;
+        } = self.input;
         let policy = self.policy();
         let grid = &policy.hazard_ratios;
         let table = health::RiskTable::new(assignments);
@@ -487,6 +497,11 @@ impl<'a> Draft<'a> {
         }
         readings
     }
+}
+
+/// Now, or the time of the last applied plan where the server's clock has gone back since.
+fn clock(input: &Input<'_>) -> UnixSeconds {
+    input.now.max(input.rollout.updated_at)
 }
 
 fn digest(evidence: &Evidence) -> Digest {

@@ -160,6 +160,8 @@ pub struct Rollout {
     pub started_at: UnixSeconds,
     /// When it entered its stage.
     pub stage_at: UnixSeconds,
+    /// Time of the last applied plan.
+    pub updated_at: UnixSeconds,
     /// Why it does not move, as last decided; empty while it does.
     pub holding: Vec<HoldReason>,
 }
@@ -203,6 +205,7 @@ impl Rollout {
             stage: 0,
             started_at: now,
             stage_at: now,
+            updated_at: now,
             holding: Vec::new(),
         })
     }

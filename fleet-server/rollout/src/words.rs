@@ -122,21 +122,22 @@ impl Plan {
             HoldReason::FleetFrozen { why } => format!("the fleet is frozen ({why})"),
             HoldReason::NobodyEligible => format!("no device can run {}", self.target),
             HoldReason::Exposure => format!(
-                "{} of {} have run {} for {} s, {} needed",
-                stage.exposed,
-                count(stage.assigned),
-                self.target,
-                self.dwell_s,
-                stage.needed
+                "{} of {} devices have run {} for {} s, {} needed",
+                stage.exposed, stage.assigned, self.target, self.dwell_s, stage.needed
             ),
-            HoldReason::Inputs => format!("only {} inputs compared so far", agreement.fleet.inputs),
+            HoldReason::Inputs => {
+                format!(
+                    "{} inputs compared so far, {} needed",
+                    agreement.fleet.inputs, agreement.needed.0
+                )
+            }
             HoldReason::ClassInputs { class } => {
-                let inputs = agreement
-                    .classes
-                    .iter()
-                    .find(|c| c.class == *class)
-                    .map_or(0, |c| c.counts.inputs);
-                format!("only {inputs} inputs compared on {class}")
+                let of_class = agreement.classes.iter().find(|c| c.class == *class);
+                let inputs = of_class.map_or(0, |c| c.counts.inputs);
+                format!(
+                    "{inputs} inputs compared on {class} so far, {} needed",
+                    agreement.needed.1
+                )
             }
             HoldReason::AgreementOpen => format!(
                 "up to {} of answers may differ, {} must be ruled out",
@@ -189,7 +190,7 @@ impl Plan {
     fn agreement(&self) -> String {
         let agreement = &self.assessment.agreement;
         format!(
-            "{} of {} answers differ from {}, so at most {} ({} tolerated)",
+            "{} of {} answers differ from {}: at most {} do, {} are tolerated",
             agreement.fleet.disagreements,
             agreement.fleet.inputs,
             self.base,

@@ -30,6 +30,8 @@ const BISECTIONS: usize = 40;
 pub struct AgreementReading {
     /// Distinct inputs of the fleet, and those that differ.
     pub fleet: Counts,
+    /// Distinct inputs needed before the first promotion, of the fleet and of each class on the target.
+    pub needed: (u64, u64),
     /// The share allowed to differ.
     pub allowed: Ppm,
     /// ln of the e-value against the allowance, fleet and classes together.
@@ -82,6 +84,8 @@ pub struct Limits {
     pub alpha: f64,
     /// Probability of ever bounding a release wrongly.
     pub risk: f64,
+    /// Distinct inputs needed before the first promotion, of the fleet and of each class on the target.
+    pub needed: (u64, u64),
 }
 
 /// Reads the evidence. `classes` is the rollout's list, in the order in which classes entered it: the k-th
@@ -117,6 +121,7 @@ pub fn read(evidence: &PairedEvidence, classes: &[HardwareId], limits: Limits) -
     let ln_stop = -limits.alpha.ln();
     AgreementReading {
         fleet: evidence.fleet,
+        needed: limits.needed,
         allowed: limits.allowed,
         ln_e,
         ln_stop,

@@ -85,6 +85,12 @@ impl SafeLogrank {
     }
 }
 
+/// The moment from which being moved counts. A plan made in a second rests on the failures committed in it, so
+/// these came first, with the device in its old arm: moving it must not change what the plan has counted.
+fn after_events(moved: UnixSeconds) -> UnixSeconds {
+    moved.saturating_add(1)
+}
+
 /// Devices that come to be at risk, or cease to, at one moment.
 #[derive(Clone, Copy, Default)]
 struct Change {
@@ -121,8 +127,8 @@ impl RiskTable {
             }
         };
         change(Some(row.enrolled_at), 0, 1);
-        change(row.target_at, 1, -1);
-        change(row.reverted_at, -1, 0);
+        change(row.target_at.map(after_events), 1, -1);
+        change(row.reverted_at.map(after_events), -1, 0);
     }
 
     /// Runs the process over first failures, given as positions of rows and times, in order of time. Failures of
@@ -142,7 +148,7 @@ impl RiskTable {
         let (mut target, mut control) = (0, 0);
         for (position, at) in failures {
             let row = &assignments.rows()[position];
-            let past = |moment: Option<UnixSeconds>| moment.is_some_and(|moment| moment <= at);
+            let past = |moved: Option<UnixSeconds>| moved.is_some_and(|moved| after_events(moved) <= at);
             if failed[position] || row.enrolled_at > at || past(row.reverted_at) {
                 continue;
             }
