@@ -122,6 +122,26 @@ impl<'a> Attrs<'a> {
         }
     }
 
+    /// A copy that outlives the plan; attributes of other kinds than [`AttrRef`] names are left out.
+    #[must_use]
+    pub fn to_owned(&self) -> Vec<(String, Attribute)> {
+        let owned = |(name, value): (&str, AttrRef<'_>)| {
+            let value = match value {
+                AttrRef::Int(value) => Attribute::Int(value),
+                AttrRef::Float(value) => Attribute::Float(value),
+                AttrRef::String(bytes) => Attribute::String(bytes.to_vec()),
+                AttrRef::Ints(list) => Attribute::Ints(list.to_vec()),
+                AttrRef::Floats(list) => Attribute::Floats(list.to_vec()),
+                AttrRef::Other => return None,
+            };
+            Some((String::from(name), value))
+        };
+        match self.0 {
+            Repr::Graph(list) => list.to_vec(),
+            Repr::Plan(attrs) => attrs.iter().filter_map(owned).collect(),
+        }
+    }
+
     /// A tensor attribute; only in the compiler's graph (plans hold tensors as constants).
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&'a Tensor> {

@@ -470,24 +470,32 @@ impl<'a> PlanAttrs<'a> {
     /// The attribute of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<AttrRef<'a>> {
-        let plan = &self.plan;
-        let at = (self.first..self.first + self.count)
-            .map(|i| i * ATTR_LEN)
-            .find(|&at| plan.name(field(plan.attrs, at, 0)) == name)?;
-        let [kind, offset, count] = [1, 2, 3].map(|i| field(plan.attrs, at, i));
-        let bytes = |size: usize| {
-            let start = offset as usize;
-            plan.payload
-                .get(start..start + count as usize * size)
-                .unwrap_or(&[])
-        };
-        Some(match kind {
-            kind::INT => AttrRef::Int(i64::read(bytes(8), 0)?),
-            kind::FLOAT => AttrRef::Float(f32::read(bytes(4), 0)?),
+        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, AttrRef<'a>)> + use<'a> {
+        let plan = self.plan;
+        (self.first..self.first + self.count).map(move |i| {
+            let at = i * ATTR_LEN;
+            (plan.name(field(plan.attrs, at, 0)), plan.attribute(at))
+        })
+    }
+}
+
+impl<'a> PlanView<'a> {
+    fn attribute(&self, at: usize) -> AttrRef<'a> {
+        let [kind, offset, count] = [1, 2, 3].map(|i| field(self.attrs, at, i));
+        let start = offset as usize;
+        let payload = self.payload.get(start..).unwrap_or(&[]);
+        let bytes = |size: usize| payload.get(..count as usize * size).unwrap_or(&[]);
+        match kind {
+            kind::INT => AttrRef::Int(i64::read(bytes(8), 0).unwrap_or(0)),
+            kind::FLOAT => AttrRef::Float(f32::read(bytes(4), 0).unwrap_or(0.0)),
             kind::STRING => AttrRef::String(bytes(1)),
             kind::INTS => AttrRef::Ints(List::Bytes(bytes(8))),
             kind::FLOATS => AttrRef::Floats(List::Bytes(bytes(4))),
             _ => AttrRef::Other,
-        })
+        }
     }
 }
