@@ -1,2 +1,16 @@
-//! ONNX import, graph optimiser, quantiser and packer.
+//! From a model file to a bundle.
+//!
+//! ```text
+//! model.onnx ─► onnx::read_file ─► optimise ─► quantise ─► pack ─► bundle.sdl
+//!               names → numbers    passes     weights     plan, tensors, golden vectors,
+//!               limits, checks     PASSES     int8        manifest, resource certificate
+//! ```
+//!
+//! Everything here runs on the host, before a device is involved, and gives the same bytes on any host: folding
+//! and golden vectors use the reference operators of `sanderling-core`, never a backend.
 #![forbid(unsafe_code)]
+
+pub mod error;
+pub mod onnx;
+
+pub use error::{CompileError, MissingOperator};
