@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod api;
+pub mod enrolment;
 pub mod envelope;
 pub mod ids;
 pub mod message;
@@ -19,6 +20,7 @@ pub mod sketch;
 pub mod telemetry;
 pub mod topics;
 
+pub use enrolment::{EnrolmentError, EnrolmentString};
 pub use envelope::{DecodeError, WIRE_VERSION, decode, encode};
 pub use ids::{DeviceId, Digest, HardwareId, ParseIdError, RolloutId};
 pub use message::{
