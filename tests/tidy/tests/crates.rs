@@ -1,0 +1,249 @@
+//! The crate graph, and what may come into the build.
+#![allow(missing_docs)]
+
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Each crate and what it may use: ARCHITECTURE.md's table. Dependencies for tests alone are free.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("bundle", &[]),
+    ("core", &["bundle"]),
+    ("simd", &[]),
+    ("kernels", &["simd"]),
+    ("cpu", &["bundle", "core", "kernels"]),
+    ("compiler", &["bundle", "core"]),
+    ("session", &["bundle", "core", "cpu"]),
+    ("serve", &["session"]),
+    ("wire", &[]),
+    ("trust", &["wire"]),
+    ("slots", &["wire"]),
+    ("agent", &["wire", "trust", "slots"]),
+    ("drivers", &["agent", "wire", "trust", "slots"]),
+    ("sign", &["trust", "wire"]),
+    ("rollout", &["wire"]),
+    ("store", &["rollout", "wire"]),
+    ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
+    (
+        "daemon",
+        &[
+            "session", "serve", "agent", "drivers", "wire", "trust", "slots", "bundle",
+        ],
+    ),
+];
+/// Crates that may use anything: they wire the rest together, or test it.
+const FREE: &[&str] = &["cli", "demo", "tidy", "xtask", "bench", "e2e", "conformance"];
+/// Crates that a bare-metal target can link.
+const NO_STD: &[&str] = &[
+    "bundle", "core", "simd", "kernels", "cpu", "wire", "trust", "slots", "agent",
+];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_members: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    source: Option<String>,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    kind: Option<String>,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn metadata() -> Metadata {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let args = ["metadata", "--format-version=1", "--locked"];
+    let output = Command::new(cargo)
+        .args(args)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Members by short name.
+fn members(metadata: &Metadata) -> BTreeMap<&str, &Package> {
+    let ours = metadata
+        .packages
+        .iter()
+        .filter(|p| metadata.workspace_members.contains(&p.id));
+    ours.map(|p| (p.name.strip_prefix("sanderling-").unwrap_or(&p.name), p))
+        .collect()
+}
+
+#[test]
+fn crates_use_only_what_lies_below_them() {
+    let metadata = metadata();
+    let mut problems = Vec::new();
+    for (name, package) in members(&metadata) {
+        if FREE.contains(&name) {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(n, _)| *n == name) else {
+            problems.push(format!(
+                "{name} is in no row of the table: add it to ARCHITECTURE.md and to MAY_USE"
+            ));
+            continue;
+        };
+        let used = package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind.as_deref() != Some("dev"));
+        for other in used.filter_map(|d| d.name.strip_prefix("sanderling-")) {
+            if !allowed.contains(&other) {
+                problems.push(format!("{name} uses {other}, which lies beside or above it"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn the_table_is_acyclic() {
+    let mut placed: BTreeSet<&str> = BTreeSet::new();
+    let mut waiting: Vec<_> = MAY_USE.to_vec();
+    while !waiting.is_empty() {
+        let (ready, rest): (Vec<_>, Vec<_>) = waiting
+            .iter()
+            .copied()
+            .partition(|(_, uses)| uses.iter().all(|other| placed.contains(other)));
+        assert!(!ready.is_empty(), "these use each other: {rest:?}");
+        placed.extend(ready.iter().map(|(name, _)| *name));
+        waiting = rest;
+    }
+}
+
+#[test]
+fn a_crates_folder_is_its_name() {
+    let metadata = metadata();
+    for (name, package) in members(&metadata) {
+        assert_eq!(package.manifest_path.parent().unwrap().file_name().unwrap(), name);
+    }
+}
+
+#[test]
+fn no_std_crates_say_so() {
+    let metadata = metadata();
+    let members = members(&metadata);
+    for name in NO_STD {
+        let source = members[name].manifest_path.with_file_name("src").join("lib.rs");
+        let text = std::fs::read_to_string(&source).unwrap();
+        assert!(text.contains("no_std"), "{} is not no_std", source.display());
+    }
+}
+
+#[test]
+fn the_architecture_names_every_crate() {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert!(
+        page.lines().count() <= 150,
+        "ARCHITECTURE.md is a map: 150 lines at most"
+    );
+    for (name, package) in members(&metadata()) {
+        let folder = package
+            .manifest_path
+            .parent()
+            .unwrap()
+            .strip_prefix(root())
+            .unwrap()
+            .display()
+            .to_string();
+        let named =
+            page.contains(&format!("| {folder} ")) || (folder.starts_with("tests/") && page.contains(name));
+        assert!(named, "ARCHITECTURE.md does not name {folder}");
+    }
+}
+
+#[derive(Deserialize)]
+struct Deny {
+    licenses: Licenses,
+    bans: Bans,
+    sources: Sources,
+}
+
+#[derive(Deserialize)]
+struct Licenses {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Bans {
+    deny: Vec<Banned>,
+}
+
+#[derive(Deserialize)]
+struct Banned {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Sources {
+    unknown_registry: String,
+    unknown_git: String,
+}
+
+#[test]
+fn deny_toml_is_kept() {
+    let deny: Deny = toml::from_str(&std::fs::read_to_string(root().join("deny.toml")).unwrap()).unwrap();
+    assert_eq!(
+        (
+            deny.sources.unknown_registry.as_str(),
+            deny.sources.unknown_git.as_str()
+        ),
+        ("deny", "deny")
+    );
+    let allowed: Vec<spdx::Licensee> = deny
+        .licenses
+        .allow
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let mut problems = Vec::new();
+    for package in metadata().packages {
+        let who = format!("{} {}", package.name, package.version);
+        if deny.bans.deny.iter().any(|banned| banned.name == package.name) {
+            problems.push(format!("{who} is banned in deny.toml"));
+        }
+        if package
+            .source
+            .as_deref()
+            .is_some_and(|source| !source.starts_with("registry+"))
+        {
+            problems.push(format!("{who} does not come from a registry"));
+        }
+        let expression = package.license.as_deref().unwrap_or("");
+        let fits = spdx::Expression::parse_mode(expression, spdx::ParseMode::LAX)
+            .is_ok_and(|e| e.evaluate(|wanted| allowed.iter().any(|licence| licence.satisfies(wanted))));
+        if !fits {
+            problems.push(format!(
+                "{who} has the licence '{expression}', which deny.toml does not allow"
+            ));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
