@@ -1,0 +1,473 @@
+//! A check-in, in the writer's transaction: state, director version, telemetry, and what is counted from it.
+
+use super::rows::{Columns, Named, bits, from_bits, int};
+use super::writer::Progress;
+use crate::{CheckInStored, CheckInWrite, Desired, StoreError};
+use sanderling_wire::{
+    Arm, DeviceId, Digest, Event, EventKind, PairedOutcome, Record, RecordBody, RolloutId, ServingWindow,
+    StateReport,
+};
+use sqlx::{Row, SqliteConnection};
+
+/// Outboxes that one device may begin. A new one means that it lost its state folder.
+const MAX_INCARNATIONS: i64 = 64;
+/// Distinct inputs counted for a rollout: beyond, more say nothing that the gates do not know.
+const MAX_PAIRED_INPUTS: i64 = 1_000_000;
+/// A device that reports a director version above this lies: no server allocates so many.
+const MAX_DIRECTOR_VERSION: u64 = 1 << 48;
+
+/// Events by which a device fails its rollout.
+const FAILURES: [EventKind; 3] = [
+    EventKind::SelfTestFailed,
+    EventKind::CrashLoop,
+    EventKind::FellBack,
+];
+
+/// A check-in with its bytes made, so that the writer need not.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    write: CheckInWrite,
+    report: Vec<u8>,
+    runtime: Vec<u8>,
+    runtime_hash: Digest,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Prepared {
+    pub(super) fn new(mut write: CheckInWrite) -> Self {
+        let state = &mut write.check_in.state;
+        let runtime = sanderling_wire::encode(&state.runtime);
+        state.runtime.operators = Vec::new();
+        let report = sanderling_wire::encode(&*state);
+        let bodies = write
+            .check_in
+            .records
+            .iter()
+            .map(sanderling_wire::encode)
+            .collect();
+        Self {
+            report,
+            runtime_hash: Digest::of(&runtime),
+            runtime,
+            bodies,
+            write,
+        }
+    }
+}
+
+/// What was known of the device before this check-in.
+struct Before {
+    desired: Option<Desired>,
+    state: Option<StateBefore>,
+    next: Option<u64>,
+}
+
+struct StateBefore {
+    last_signed: u64,
+    director_version: u64,
+    minted_at: u64,
+    minted_for: Vec<u8>,
+    active: Option<Digest>,
+    active_since: u64,
+    runtime: Digest,
+}
+
+/// Stores a check-in. Everything that can refuse it comes before the first write.
+pub(super) async fn store(
+    connection: &mut SqliteConnection,
+    progress: &mut Progress,
+    prepared: &Prepared,
+) -> Result<CheckInStored, StoreError> {
+    let write = &prepared.write;
+    let before = load(connection, write).await?;
+    if before.next.is_none() {
+        check_incarnations(connection, write.device).await?;
+    }
+    let next = before.next.unwrap_or(0);
+    let (director_version, minted_at, minted_for) = allocate(&before, write);
+    let stored = put_state(
+        connection,
+        prepared,
+        &before,
+        director_version,
+        minted_at,
+        &minted_for,
+    );
+    stored
+        .await
+        .map_err(StoreError::database("storing a device's state"))?;
+    let (acknowledged, fresh) = put_records(connection, progress, prepared, next)
+        .await
+        .map_err(StoreError::database("storing telemetry"))?;
+    if let Some(rollout) = before.desired.and_then(|desired| desired.rollout) {
+        for metric in &write.failed_metrics {
+            put_failure(connection, rollout, write.device, metric, write.now)
+                .await
+                .map_err(StoreError::database("storing evidence"))?;
+        }
+    }
+    Ok(CheckInStored {
+        desired: before.desired,
+        director_version,
+        minted_at,
+        acknowledged,
+        fresh,
+    })
+}
+
+async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result<Before, StoreError> {
+    let row = sqlx::query(
+        "SELECT d.decommissioned_at, s.last_signed, s.director_version, s.minted_at, s.minted_for, s.active, \
+                s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.since, o.next \
+         FROM device d LEFT JOIN device_state s ON s.device = d.id LEFT JOIN desired w ON w.device = d.id \
+         LEFT JOIN outbox o ON o.device = d.id AND o.incarnation = ?2 WHERE d.id = ?1",
+    )
+    .bind(&write.device.0[..])
+    .bind(bits(write.check_in.incarnation))
+    .fetch_optional(connection)
+    .await
+    .map_err(StoreError::database("reading a device"))?
+    .ok_or(StoreError::UnknownDevice(write.device))?;
+    if row.maybe_uint("decommissioned_at")?.is_some() {
+        return Err(StoreError::Decommissioned(write.device));
+    }
+    let state = match row.maybe_uint("last_signed")? {
+        None => None,
+        Some(last_signed) => Some(StateBefore {
+            last_signed,
+            director_version: row.uint("director_version")?,
+            minted_at: row.uint("minted_at")?,
+            minted_for: row.field("minted_for")?,
+            active: row.maybe_digest("active")?,
+            active_since: row.uint("active_since")?,
+            runtime: row.digest("runtime")?,
+        }),
+    };
+    let next = row.field::<Option<i64>>("next")?.map(from_bits);
+    Ok(Before {
+        desired: super::read::desired(&row)?,
+        state,
+        next,
+    })
+}
+
+async fn check_incarnations(connection: &mut SqliteConnection, device: DeviceId) -> Result<(), StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM outbox WHERE device = ?1")
+        .bind(&device.0[..])
+        .fetch_one(connection)
+        .await
+        .map_err(StoreError::database("counting a device's outboxes"))?;
+    if row.field::<i64>("n")? < MAX_INCARNATIONS {
+        Ok(())
+    } else {
+        Err(StoreError::TooManyIncarnations {
+            device,
+            limit: MAX_INCARNATIONS,
+        })
+    }
+}
+
+/// The director version for this check-in: the old one while nothing has changed and it is fresh, else one more
+/// than any the device can have seen. What the device reports counts, so that a server restored from an
+/// old backup jumps past what it handed out before.
+fn allocate(before: &Before, write: &CheckInWrite) -> (u64, u64, Vec<u8>) {
+    let mut wanted = write.mint.epoch.0.to_vec();
+    if let Some(desired) = before.desired {
+        wanted.extend_from_slice(&desired.digest.0);
+        wanted.extend_from_slice(&desired.rollout.map_or(0, |rollout| rollout.0).to_be_bytes());
+        wanted.push(match desired.arm {
+            None => 0,
+            Some(Arm::Control) => 1,
+            Some(Arm::Target) => 2,
+        });
+    }
+    let reported = match write.check_in.state.director_version {
+        version if version <= MAX_DIRECTOR_VERSION => version,
+        _ => 0,
+    };
+    match &before.state {
+        Some(state)
+            if state.minted_for == wanted
+                && state.director_version >= reported
+                && write.now < state.minted_at.saturating_add(write.mint.refresh_after_s) =>
+        {
+            (state.director_version, state.minted_at, wanted)
+        }
+        Some(state) => (state.director_version.max(reported) + 1, write.now, wanted),
+        None => (reported + 1, write.now, wanted),
+    }
+}
+
+async fn put_state(
+    connection: &mut SqliteConnection,
+    prepared: &Prepared,
+    before: &Before,
+    director_version: u64,
+    minted_at: u64,
+    minted_for: &[u8],
+) -> Result<(), sqlx::Error> {
+    let write = &prepared.write;
+    let state: &StateReport = &write.check_in.state;
+    let active = state.active.map(|active| active.digest);
+    let old = before.state.as_ref();
+    let active_since = match old {
+        Some(old) if old.active == active => old.active_since,
+        _ => write.now,
+    };
+    if old.is_none_or(|old| old.runtime != prepared.runtime_hash) {
+        sqlx::query("INSERT INTO runtime_info (hash, info) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+            .bind(&prepared.runtime_hash.0[..])
+            .bind(&prepared.runtime[..])
+            .execute(&mut *connection)
+            .await?;
+    }
+    sqlx::query(
+        "INSERT OR REPLACE INTO device_state (device, last_seen, last_signed, incarnation, phase, active, \
+         active_since, report, runtime, director_version, minted_at, minted_for) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )
+    .bind(&write.device.0[..])
+    .bind(int(write.now))
+    .bind(int(old.map_or(0, |old| old.last_signed).max(write.signed_at)))
+    .bind(bits(write.check_in.incarnation))
+    .bind(state.phase.name())
+    .bind(active.as_ref().map(|digest| &digest.0[..]))
+    .bind(int(active_since))
+    .bind(&prepared.report[..])
+    .bind(&prepared.runtime_hash.0[..])
+    .bind(int(director_version))
+    .bind(int(minted_at))
+    .bind(minted_for)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Stores the records at and above the high-water mark `next` and moves it; answers the new mark and how many
+/// records were new. Records come in order of sequence; one that does not is a repeat.
+async fn put_records(
+    connection: &mut SqliteConnection,
+    progress: &mut Progress,
+    prepared: &Prepared,
+    mut next: u64,
+) -> Result<(u64, u32), sqlx::Error> {
+    let write = &prepared.write;
+    let mut fresh = 0;
+    for (record, body) in write.check_in.records.iter().zip(&prepared.bodies) {
+        // The last number is never used: the mark after it would not fit.
+        if record.sequence < next || record.sequence == u64::MAX {
+            continue;
+        }
+        let inserted = sqlx::query(
+            "INSERT INTO telemetry (device, incarnation, sequence, received, body) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&write.device.0[..])
+        .bind(bits(write.check_in.incarnation))
+        .bind(bits(record.sequence))
+        .bind(int(write.now))
+        .bind(&body[..])
+        .execute(&mut *connection)
+        .await?;
+        next = record.sequence + 1;
+        if inserted.rows_affected() == 1 {
+            fresh += 1;
+            count(connection, progress, write, record).await?;
+        }
+    }
+    if fresh > 0 || prepared.write.check_in.records.is_empty() {
+        sqlx::query("INSERT OR REPLACE INTO outbox (device, incarnation, next) VALUES (?1, ?2, ?3)")
+            .bind(&write.device.0[..])
+            .bind(bits(write.check_in.incarnation))
+            .bind(bits(next))
+            .execute(connection)
+            .await?;
+    }
+    Ok((next, fresh))
+}
+
+/// Counts what a new record says.
+async fn count(
+    connection: &mut SqliteConnection,
+    progress: &mut Progress,
+    write: &CheckInWrite,
+    record: &Record,
+) -> Result<(), sqlx::Error> {
+    match &record.body {
+        RecordBody::Serving(window) => count_serving(connection, write.device, window).await,
+        RecordBody::Paired {
+            rollout,
+            new,
+            old,
+            outcomes,
+        } => count_paired(connection, write, *rollout, [new, old], outcomes).await,
+        RecordBody::Event(event) => {
+            put_event(connection, progress, write, record.time, event).await?;
+            match event.rollout {
+                Some(rollout) if FAILURES.contains(&event.kind) => {
+                    put_failure(connection, rollout, write.device, &event.kind.name(), write.now).await
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn count_serving(
+    connection: &mut SqliteConnection,
+    device: DeviceId,
+    window: &ServingWindow,
+) -> Result<(), sqlx::Error> {
+    // A count so high that sums might overflow is a lie; capped, it stays harmless.
+    let capped = |count: u64| int(count.min(1 << 40));
+    sqlx::query(
+        "INSERT INTO serving (device, image, answers, errors, rejected, flagged, cascaded, degraded) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET answers = answers + excluded.answers, \
+         errors = errors + excluded.errors, rejected = rejected + excluded.rejected, \
+         flagged = flagged + excluded.flagged, cascaded = cascaded + excluded.cascaded, \
+         degraded = degraded + excluded.degraded",
+    )
+    .bind(&device.0[..])
+    .bind(&window.image.0[..])
+    .bind(capped(window.answers))
+    .bind(capped(window.errors))
+    .bind(capped(window.rejected_inputs))
+    .bind(capped(window.flagged_inputs))
+    .bind(capped(window.cascaded))
+    .bind(capped(window.degraded))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Counts outcomes of a device that the rollout did give the new version, between the versions it is about.
+async fn count_paired(
+    connection: &mut SqliteConnection,
+    write: &CheckInWrite,
+    rollout: RolloutId,
+    [new, old]: [&Digest; 2],
+    outcomes: &[PairedOutcome],
+) -> Result<(), sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT a.hardware, COALESCE((SELECT inputs FROM paired_count c WHERE c.rollout = r.id AND c.hardware = ''), 0) \
+         AS inputs FROM assignment a JOIN rollout r ON r.id = a.rollout \
+         WHERE a.rollout = ?1 AND a.device = ?2 AND a.target_at IS NOT NULL AND r.target = ?3 AND r.base = ?4",
+    )
+    .bind(int(rollout.0))
+    .bind(&write.device.0[..])
+    .bind(&new.0[..])
+    .bind(&old.0[..])
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let hardware: String = row.try_get("hardware")?;
+    if row.try_get::<i64, _>("inputs")? >= MAX_PAIRED_INPUTS {
+        return Ok(());
+    }
+    // (inputs, disagreements) that are new to the fleet, and to the device's class.
+    let (mut fleet, mut class) = ((0, 0), (0, 0));
+    for outcome in outcomes {
+        let differs = i64::from(!outcome.agree);
+        let known = sqlx::query("SELECT 1 FROM paired_outcome WHERE rollout = ?1 AND unit = ?2 LIMIT 1")
+            .bind(int(rollout.0))
+            .bind(bits(outcome.unit))
+            .fetch_optional(&mut *connection)
+            .await?;
+        let inserted = sqlx::query(
+            "INSERT INTO paired_outcome (rollout, unit, hardware, device, agree) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(int(rollout.0))
+        .bind(bits(outcome.unit))
+        .bind(&hardware[..])
+        .bind(&write.device.0[..])
+        .bind(outcome.agree)
+        .execute(&mut *connection)
+        .await?;
+        if known.is_none() {
+            fleet = (fleet.0 + 1, fleet.1 + differs);
+        }
+        if inserted.rows_affected() == 1 {
+            class = (class.0 + 1, class.1 + differs);
+        }
+    }
+    for (name, (inputs, disagreements)) in [("", fleet), (hardware.as_str(), class)] {
+        if inputs > 0 {
+            add_paired(connection, rollout, name, inputs, disagreements).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add_paired(
+    connection: &mut SqliteConnection,
+    rollout: RolloutId,
+    hardware: &str,
+    inputs: i64,
+    disagreements: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO paired_count (rollout, hardware, inputs, disagreements) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT DO UPDATE SET inputs = inputs + excluded.inputs, \
+         disagreements = disagreements + excluded.disagreements",
+    )
+    .bind(int(rollout.0))
+    .bind(hardware)
+    .bind(inputs)
+    .bind(disagreements)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn put_event(
+    connection: &mut SqliteConnection,
+    progress: &mut Progress,
+    write: &CheckInWrite,
+    time: u64,
+    event: &Event,
+) -> Result<(), sqlx::Error> {
+    let detail: String = event
+        .detail
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(240)
+        .collect();
+    let done = sqlx::query(
+        "INSERT INTO device_event (device, at, received, kind, image, rollout, detail) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )
+    .bind(&write.device.0[..])
+    .bind(int(time))
+    .bind(int(write.now))
+    .bind(event.kind.name())
+    .bind(event.image.as_ref().map(|image| &image.0[..]))
+    .bind(event.rollout.map(|rollout| int(rollout.0)))
+    .bind(detail)
+    .execute(connection)
+    .await?;
+    progress.heads.event = u64::try_from(done.last_insert_rowid()).unwrap_or(progress.heads.event);
+    Ok(())
+}
+
+/// Notes a device's first failure of a kind in a rollout that it is in.
+async fn put_failure(
+    connection: &mut SqliteConnection,
+    rollout: RolloutId,
+    device: DeviceId,
+    kind: &str,
+    now: u64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO health (rollout, device, kind, at) SELECT a.rollout, a.device, ?3, ?4 FROM assignment a \
+         WHERE a.rollout = ?1 AND a.device = ?2 ON CONFLICT DO NOTHING",
+    )
+    .bind(int(rollout.0))
+    .bind(&device.0[..])
+    .bind(kind)
+    .bind(int(now))
+    .execute(connection)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,302 @@
+//! [`SqliteStore`]: one writer connection behind a queue, and a pool of readers, on one file in WAL mode.
+//!
+//! `synchronous=FULL`: a commit is on disk when it returns. Readers never wait for the writer.
+
+mod apply;
+mod checkin;
+mod enrol;
+mod read;
+mod rows;
+mod writer;
+
+use crate::ledger::Entry;
+use crate::{
+    Alias, AssignmentRow, AuditEntry, Change, CheckInStored, CheckInWrite, Committed, DeviceEvent,
+    DeviceRecord, Enrolled, Enrolment, FleetCount, FleetRow, Heads, HealthRow, IdempotentReply, PairedCount,
+    Pending, RolloutRow, ServingTotals, Store, StoreError, TokenRow, Version,
+};
+use checkin::Prepared;
+use sanderling_wire::{DeviceId, Digest, Record, RolloutId, RuntimeInfo};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqlSafeStr, SqlitePool};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use writer::Job;
+
+/// How the database is opened.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The database file; it is made where there is none.
+    pub path: PathBuf,
+    /// Connections that read at the same time.
+    pub readers: u32,
+    /// Jobs that may wait for the writer; above, [`StoreError::Busy`].
+    pub queue: usize,
+    /// How long a transaction is held open for more check-ins to join it.
+    pub gather: Duration,
+}
+
+impl SqliteOptions {
+    /// Sensible values for a file.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            readers: 4,
+            queue: 8192,
+            gather: Duration::from_millis(2),
+        }
+    }
+}
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    readers: SqlitePool,
+    heads: watch::Receiver<Heads>,
+}
+
+/// Migrations in order. A released one never changes.
+fn migrations() -> Migrator {
+    let first = include_str!("../../migrations/0001_init.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        "init".into(),
+        MigrationType::Simple,
+        first,
+        false,
+    )])
+}
+
+impl SqliteStore {
+    /// Opens the database, brings it to this build's schema and starts the writer.
+    ///
+    /// Needs a tokio runtime, here and for as long as the store lives.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`].
+    pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = options.path.clone();
+        let open = |reason: String| StoreError::Open {
+            path: path.clone(),
+            reason,
+        };
+        let connect = SqliteConnectOptions::new()
+            .filename(&options.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(128)
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("cache_size", "-65536")
+            .pragma("temp_store", "MEMORY");
+        let mut connection = connect.connect().await.map_err(|e| open(e.to_string()))?;
+        migrations()
+            .run(&mut connection)
+            .await
+            .map_err(|e| open(e.to_string()))?;
+        let heads = read::heads(&mut connection)
+            .await
+            .map_err(|e| open(e.to_string()))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers.max(1))
+            .acquire_timeout(Duration::from_secs(10))
+            .connect_with(connect.read_only(true))
+            .await
+            .map_err(|e| open(e.to_string()))?;
+        let (jobs, queue) = mpsc::channel(options.queue.max(1));
+        let (ticker, heads) = watch::channel(heads);
+        let writer = tokio::spawn(writer::run(connection, queue, ticker, options.gather));
+        Ok(Self {
+            jobs: Mutex::new(Some(jobs)),
+            writer: Mutex::new(Some(writer)),
+            readers,
+            heads,
+        })
+    }
+
+    /// Queues a job and waits for its answer.
+    async fn submit<T>(&self, job: impl FnOnce(writer::Reply<T>) -> Job) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let jobs = self
+                .jobs
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let jobs = jobs.as_ref().ok_or(StoreError::Closed)?;
+            jobs.try_send(job(reply)).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+            })?;
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Store for SqliteStore {
+    fn check_in(&self, check_in: CheckInWrite) -> Pending<'_, CheckInStored> {
+        Box::pin(async move {
+            let prepared = Box::new(Prepared::new(check_in));
+            self.submit(|reply| Job::CheckIn(prepared, reply)).await
+        })
+    }
+
+    fn enrol(&self, enrolment: Enrolment) -> Pending<'_, Enrolled> {
+        Box::pin(self.submit(|reply| Job::Enrol(Box::new(enrolment), reply)))
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Pending<'_, Committed> {
+        Box::pin(self.submit(|reply| Job::Commit(changes, reply)))
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            let jobs = self
+                .jobs
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take();
+            drop(jobs);
+            let writer = self
+                .writer
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take();
+            if let Some(writer) = writer {
+                writer.await.map_err(|_| StoreError::Closed)?;
+            }
+            self.readers.close().await;
+            Ok(())
+        })
+    }
+
+    fn heads(&self) -> watch::Receiver<Heads> {
+        self.heads.clone()
+    }
+
+    fn device(&self, id: DeviceId) -> Pending<'_, Option<DeviceRecord>> {
+        Box::pin(read::device(&self.readers, id))
+    }
+
+    fn devices(&self, after: Option<DeviceId>, limit: u32) -> Pending<'_, Vec<DeviceRecord>> {
+        Box::pin(read::devices(&self.readers, after, limit))
+    }
+
+    fn fleet_counts(&self) -> Pending<'_, Vec<FleetCount>> {
+        Box::pin(read::fleet_counts(&self.readers))
+    }
+
+    fn fleet(&self) -> Pending<'_, Vec<FleetRow>> {
+        Box::pin(read::fleet(&self.readers))
+    }
+
+    fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>> {
+        Box::pin(read::runtimes(&self.readers))
+    }
+
+    fn tokens(&self, limit: u32) -> Pending<'_, Vec<TokenRow>> {
+        Box::pin(read::tokens(&self.readers, limit))
+    }
+
+    fn versions(&self, limit: u32) -> Pending<'_, Vec<Version>> {
+        Box::pin(read::versions(&self.readers, limit))
+    }
+
+    fn version(&self, digest: Digest) -> Pending<'_, Option<Version>> {
+        Box::pin(read::version(&self.readers, digest))
+    }
+
+    fn version_named(&self, name: &str, version: &str) -> Pending<'_, Option<Version>> {
+        let (name, version) = (name.to_owned(), version.to_owned());
+        Box::pin(read::version_named(&self.readers, name, version))
+    }
+
+    fn aliases(&self) -> Pending<'_, Vec<Alias>> {
+        Box::pin(read::aliases(&self.readers))
+    }
+
+    fn tuf_file(&self, repository: &str, name: &str) -> Pending<'_, Option<Vec<u8>>> {
+        let (repository, name) = (repository.to_owned(), name.to_owned());
+        Box::pin(read::tuf_file(&self.readers, repository, name))
+    }
+
+    fn rollouts(&self, limit: u32) -> Pending<'_, Vec<RolloutRow>> {
+        Box::pin(read::rollouts(&self.readers, limit))
+    }
+
+    fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>> {
+        Box::pin(read::rollout(&self.readers, id))
+    }
+
+    fn assignments(&self, rollout: RolloutId) -> Pending<'_, Vec<AssignmentRow>> {
+        Box::pin(read::assignments(&self.readers, rollout))
+    }
+
+    fn assignments_of(&self, device: DeviceId) -> Pending<'_, Vec<(RolloutId, AssignmentRow)>> {
+        Box::pin(read::assignments_of(&self.readers, device))
+    }
+
+    fn paired_counts(&self, rollout: RolloutId) -> Pending<'_, Vec<PairedCount>> {
+        Box::pin(read::paired_counts(&self.readers, rollout))
+    }
+
+    fn health(&self, rollout: RolloutId) -> Pending<'_, Vec<HealthRow>> {
+        Box::pin(read::health(&self.readers, rollout))
+    }
+
+    fn serving(&self, device: Option<DeviceId>) -> Pending<'_, Vec<(Digest, ServingTotals)>> {
+        Box::pin(read::serving(&self.readers, device))
+    }
+
+    fn events(&self, device: Option<DeviceId>, after: u64, limit: u32) -> Pending<'_, Vec<DeviceEvent>> {
+        Box::pin(read::events(&self.readers, device, after, limit))
+    }
+
+    fn recent_events(&self, device: Option<DeviceId>, limit: u32) -> Pending<'_, Vec<DeviceEvent>> {
+        Box::pin(read::recent_events(&self.readers, device, limit))
+    }
+
+    fn telemetry(
+        &self,
+        device: DeviceId,
+        incarnation: u64,
+        from: u64,
+        limit: u32,
+    ) -> Pending<'_, Vec<Record>> {
+        Box::pin(read::telemetry(&self.readers, device, incarnation, from, limit))
+    }
+
+    fn ledger(&self, rollout: Option<RolloutId>, after: u64, limit: u32) -> Pending<'_, Vec<Entry>> {
+        Box::pin(read::ledger(&self.readers, rollout, after, limit))
+    }
+
+    fn ledger_head(&self, rollout: Option<RolloutId>) -> Pending<'_, Option<Entry>> {
+        Box::pin(read::ledger_head(&self.readers, rollout))
+    }
+
+    fn audit(&self, limit: u32) -> Pending<'_, Vec<AuditEntry>> {
+        Box::pin(read::audit(&self.readers, limit))
+    }
+
+    fn remembered(&self, operator: &str, key: &str) -> Pending<'_, Option<IdempotentReply>> {
+        let (operator, key) = (operator.to_owned(), key.to_owned());
+        Box::pin(read::remembered(&self.readers, operator, key))
+    }
+
+    fn setting(&self, name: &str) -> Pending<'_, Option<String>> {
+        let name = name.to_owned();
+        Box::pin(read::setting(&self.readers, name))
+    }
+
+    fn ping(&self) -> Pending<'_, ()> {
+        Box::pin(read::ping(&self.readers))
+    }
+}
