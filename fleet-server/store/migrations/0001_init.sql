@@ -16,6 +16,7 @@ CREATE TABLE desired (
     digest  BLOB    NOT NULL CHECK (length(digest) = 32),
     rollout INTEGER,
     arm     TEXT,
+    mode    TEXT    NOT NULL,
     since   INTEGER NOT NULL
 ) WITHOUT ROWID, STRICT;
 

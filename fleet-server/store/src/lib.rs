@@ -34,7 +34,7 @@ pub use sqlite::{SqliteOptions, SqliteStore};
 pub use types::{
     Alias, AssignmentRow, AuditEntry, CheckInStored, CheckInWrite, Desired, Device, DeviceEvent,
     DeviceRecord, DeviceState, Enrolled, Enrolment, FleetCount, FleetRow, Heads, HealthRow, IdempotentReply,
-    MintPolicy, NewToken, PairedCount, RolloutRow, ServingTotals, TokenRow, Version,
+    MintPolicy, Mode, NewToken, PairedCount, RolloutRow, ServingTotals, TokenRow, Version,
 };
 
 use sanderling_wire::{DeviceId, Digest, Record, RolloutId, RuntimeInfo};

@@ -154,6 +154,7 @@ fn check_in(n: u8, now: u64, reported: u64, records: Vec<Record>) -> CheckInWrit
         mint: MintPolicy {
             epoch: Digest([9; 32]),
             refresh_after_s: 1000,
+            held: None,
         },
     }
 }
@@ -325,17 +326,24 @@ async fn outboxes_of_a_device_are_bounded() {
 async fn director_versions_rise_with_what_they_say() {
     let (_folder, store) = fresh().await;
     enrolled(&store, 1).await;
-    let version = async |now, reported| store.check_in(check_in(1, now, reported, vec![])).await.unwrap();
-    assert_eq!(version(NOW, 0).await.director_version, 1);
-    let same = version(NOW + 999, 1).await;
+    let version = async |now, reported, held| {
+        let mut write = check_in(1, now, reported, vec![]);
+        write.mint.held = held;
+        store.check_in(write).await.unwrap()
+    };
+    assert_eq!(version(NOW, 0, None).await.director_version, 1);
+    let same = version(NOW + 999, 1, Some(1)).await;
     assert_eq!((same.director_version, same.minted_at), (1, NOW));
-    // Renewed before it expires; jumped past what the device has seen; new when the assignment changes.
-    assert_eq!(version(NOW + 1000, 1).await.director_version, 2);
-    assert_eq!(version(NOW + 1001, 40).await.director_version, 41);
+    // Renewed before it expires, where the server has lost the document, past what the device has seen, and
+    // when the assignment changes.
+    assert_eq!(version(NOW + 1000, 1, Some(1)).await.director_version, 2);
+    assert_eq!(version(NOW + 1001, 2, None).await.director_version, 3);
+    assert_eq!(version(NOW + 1001, 40, Some(3)).await.director_version, 41);
     let desired = Desired {
         digest: image(2),
         rollout: None,
         arm: Some(Arm::Target),
+        mode: Mode::Activate,
         since: NOW,
     };
     store
@@ -345,10 +353,10 @@ async fn director_versions_rise_with_what_they_say() {
         }])
         .await
         .unwrap();
-    let stored = version(NOW + 1002, 41).await;
+    let stored = version(NOW + 1002, 41, Some(41)).await;
     assert_eq!((stored.director_version, stored.desired), (42, Some(desired)));
     // No server has allocated so many: the report is not believed.
-    assert_eq!(version(NOW + 1003, u64::MAX).await.director_version, 42);
+    assert_eq!(version(NOW + 1003, u64::MAX, Some(42)).await.director_version, 42);
 }
 
 #[tokio::test]
@@ -421,6 +429,7 @@ async fn only_the_first_failure_of_a_device_counts() {
         digest: image(2),
         rollout: Some(RolloutId(1)),
         arm: Some(Arm::Target),
+        mode: Mode::Activate,
         since: NOW,
     };
     let desire = Change::Desire {
@@ -484,7 +493,10 @@ async fn assignments_are_written_once_and_only_gain() {
         reverted_at: Some(NOW + 20),
         ..place(1, Some(NOW + 9))
     };
-    assert_eq!(store.assignments(RolloutId(1)).await.unwrap(), [want.clone()]);
+    assert_eq!(
+        store.assignments(RolloutId(1)).await.unwrap(),
+        std::slice::from_ref(&want)
+    );
     assert_eq!(store.assignments_of(id(1)).await.unwrap(), [(RolloutId(1), want)]);
     let unknown = store.commit(vec![assign(vec![place(77, None)])]).await;
     assert!(matches!(unknown, Err(StoreError::Conflict { .. })), "{unknown:?}");

@@ -22,6 +22,19 @@ pub struct Device {
     pub frozen: bool,
 }
 
+/// What a device does with the image it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mode {
+    /// Serve it, watched, and keep it if it holds up.
+    Activate,
+    /// Run it beside the version that serves.
+    Shadow,
+    /// Go back to it in a hurry: it served before.
+    Restore,
+}
+
 /// The image that a device is to run, by decision of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
@@ -31,6 +44,8 @@ pub struct Desired {
     pub rollout: Option<RolloutId>,
     /// The device's side of that rollout.
     pub arm: Option<Arm>,
+    /// What it does with the image.
+    pub mode: Mode,
     /// Since when.
     pub since: u64,
 }
@@ -135,6 +150,9 @@ pub struct MintPolicy {
     pub epoch: Digest,
     /// Seconds after which the document is renewed, well before it expires.
     pub refresh_after_s: u64,
+    /// The version of the document that the server holds for the device, if it does. A version is never given
+    /// other bytes: where the document is lost (a restart), a new version is allocated.
+    pub held: Option<u64>,
 }
 
 /// A check-in whose signature has been checked.
@@ -161,8 +179,7 @@ pub struct CheckInStored {
     pub desired: Option<Desired>,
     /// The version of the director document for it.
     pub director_version: u64,
-    /// When that version was allocated; the document's expiry counts from here, so that it can be made again
-    /// byte for byte.
+    /// When that version was allocated; the document's expiry counts from here.
     pub minted_at: u64,
     /// Records of the incarnation below this sequence number are stored.
     pub acknowledged: u64,

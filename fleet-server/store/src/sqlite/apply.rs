@@ -317,12 +317,14 @@ async fn desire(
         let query = match desired {
             None => sqlx::query("DELETE FROM desired WHERE device = ?1").bind(id),
             Some(desired) => sqlx::query(
-                "INSERT OR REPLACE INTO desired (device, digest, rollout, arm, since) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO desired (device, digest, rollout, arm, mode, since) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )
             .bind(id)
             .bind(desired.digest.0.to_vec())
             .bind(desired.rollout.map(|rollout| int(rollout.0)))
             .bind(desired.arm.map(|arm| arm.name()))
+            .bind(desired.mode.name())
             .bind(int(desired.since)),
         };
         run(connection, "saying what devices are to run", query, || {

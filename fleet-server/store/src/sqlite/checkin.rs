@@ -4,7 +4,7 @@ use super::rows::{Columns, Named, bits, from_bits, int};
 use super::writer::Progress;
 use crate::{CheckInStored, CheckInWrite, Desired, StoreError};
 use sanderling_wire::{
-    Arm, DeviceId, Digest, Event, EventKind, PairedOutcome, Record, RecordBody, RolloutId, ServingWindow,
+    DeviceId, Digest, Event, EventKind, PairedOutcome, Record, RecordBody, RolloutId, ServingWindow,
     StateReport,
 };
 use sqlx::{Row, SqliteConnection};
@@ -118,7 +118,7 @@ pub(super) async fn store(
 async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result<Before, StoreError> {
     let row = sqlx::query(
         "SELECT d.decommissioned_at, s.last_signed, s.director_version, s.minted_at, s.minted_for, s.active, \
-                s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.since, o.next \
+                s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.mode, w.since, o.next \
          FROM device d LEFT JOIN device_state s ON s.device = d.id LEFT JOIN desired w ON w.device = d.id \
          LEFT JOIN outbox o ON o.device = d.id AND o.incarnation = ?2 WHERE d.id = ?1",
     )
@@ -167,7 +167,7 @@ async fn check_incarnations(connection: &mut SqliteConnection, device: DeviceId)
     }
 }
 
-/// The director version for this check-in: the old one while nothing has changed and it is fresh, else one more
+/// The director version for this check-in: the held one while nothing has changed and it is fresh, else one more
 /// than any the device can have seen. What the device reports counts, so that a server restored from an
 /// old backup jumps past what it handed out before.
 fn allocate(before: &Before, write: &CheckInWrite) -> (u64, u64, Vec<u8>) {
@@ -175,11 +175,8 @@ fn allocate(before: &Before, write: &CheckInWrite) -> (u64, u64, Vec<u8>) {
     if let Some(desired) = before.desired {
         wanted.extend_from_slice(&desired.digest.0);
         wanted.extend_from_slice(&desired.rollout.map_or(0, |rollout| rollout.0).to_be_bytes());
-        wanted.push(match desired.arm {
-            None => 0,
-            Some(Arm::Control) => 1,
-            Some(Arm::Target) => 2,
-        });
+        wanted.push(desired.arm.map_or(0, |arm| 1 + arm as u8));
+        wanted.push(desired.mode as u8);
     }
     let reported = match write.check_in.state.director_version {
         version if version <= MAX_DIRECTOR_VERSION => version,
@@ -187,7 +184,8 @@ fn allocate(before: &Before, write: &CheckInWrite) -> (u64, u64, Vec<u8>) {
     };
     match &before.state {
         Some(state)
-            if state.minted_for == wanted
+            if write.mint.held == Some(state.director_version)
+                && state.minted_for == wanted
                 && state.director_version >= reported
                 && write.now < state.minted_at.saturating_add(write.mint.refresh_after_s) =>
         {

@@ -4,7 +4,7 @@ use super::rows::{Columns, Named, bits, from_bits, int};
 use crate::ledger::Entry;
 use crate::{
     Alias, AssignmentRow, AuditEntry, Desired, Device, DeviceEvent, DeviceRecord, DeviceState, FleetCount,
-    FleetRow, Heads, HealthRow, IdempotentReply, PairedCount, RolloutRow, ServingTotals, StoreError,
+    FleetRow, Heads, HealthRow, IdempotentReply, Mode, PairedCount, RolloutRow, ServingTotals, StoreError,
     TokenRow, Version,
 };
 use sanderling_wire::{
@@ -65,7 +65,7 @@ macro_rules! device_sql {
         concat!(
             "SELECT d.id, d.public_key, d.hardware, d.enrolled_at, d.decommissioned_at, d.frozen, s.last_seen, \
              s.last_signed, s.incarnation, s.report, s.director_version, s.minted_at, s.active_since, r.info, \
-             w.digest, w.rollout, w.arm, w.since FROM device d LEFT JOIN device_state s ON s.device = d.id \
+             w.digest, w.rollout, w.arm, w.mode, w.since FROM device d LEFT JOIN device_state s ON s.device = d.id \
              LEFT JOIN runtime_info r ON r.hash = s.runtime LEFT JOIN desired w ON w.device = d.id WHERE d.id ",
             $tail
         )
@@ -142,6 +142,7 @@ pub(super) fn desired(row: &SqliteRow) -> Result<Option<Desired>, StoreError> {
         digest,
         rollout: row.maybe_rollout("rollout")?,
         arm,
+        mode: Mode::from_name(row.field("mode")?, "mode")?,
         since: row.uint("since")?,
     }))
 }

@@ -1,6 +1,6 @@
 //! Rows to types and back. Unsigned 64-bit numbers of devices keep their bits in SQLite's signed ones.
 
-use crate::StoreError;
+use crate::{Mode, StoreError};
 use sanderling_wire::{Arm, DeviceId, Digest, EventKind, HardwareId, Phase, RolloutId};
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
@@ -104,3 +104,4 @@ pub(super) trait Named: serde::Serialize + DeserializeOwned {
 impl Named for EventKind {}
 impl Named for Phase {}
 impl Named for Arm {}
+impl Named for Mode {}
