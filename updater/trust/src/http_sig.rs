@@ -371,3 +371,182 @@ fn signature_base(request: &Request<'_>, content_digest: &str, params: &str) -> 
     )
     .into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Ed25519Signer;
+
+    const REQUEST: Request<'static> = Request {
+        method: "POST",
+        path: "/v1/device/checkin",
+        query: None,
+        body: b"hello",
+    };
+    const NOW: u64 = 1_795_356_208;
+
+    fn signer() -> Ed25519Signer {
+        Ed25519Signer::from_seed(&[5; 32])
+    }
+
+    fn headers() -> SignatureHeaders {
+        sign_request(&signer(), &REQUEST, NOW, &[9; 16]).unwrap()
+    }
+
+    fn verify(headers: &SignatureHeaders, request: &Request<'_>) -> Result<Proof, HttpSigError> {
+        Unverified::parse(
+            &headers.content_digest,
+            &headers.signature_input,
+            &headers.signature,
+        )?
+        .verify(signer().public_key(), request)
+    }
+
+    #[test]
+    fn golden() {
+        let headers = headers();
+        let device = device_of(signer().public_key()).unwrap();
+        assert_eq!(
+            headers.content_digest,
+            "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
+        );
+        let params = format!(
+            "(\"@method\" \"@path\" \"content-digest\");created=1795356208;nonce=\"CQkJCQkJCQkJCQkJCQkJCQ==\";\
+             keyid=\"{device}\";alg=\"ed25519\";tag=\"sanderling\""
+        );
+        assert_eq!(headers.signature_input, format!("sig={params}"));
+        let base = format!(
+            "\"@method\": POST\n\"@path\": /v1/device/checkin\n\
+             \"content-digest\": sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:\n\
+             \"@signature-params\": {params}"
+        );
+        let signature = BASE64
+            .decode(&headers.signature[5..headers.signature.len() - 1])
+            .unwrap();
+        assert!(signer().public_key().verify(base.as_bytes(), &signature));
+        let proof = verify(&headers, &REQUEST).unwrap();
+        assert_eq!((proof.device, proof.created), (device, NOW));
+        assert_eq!(proof.nonce, "CQkJCQkJCQkJCQkJCQkJCQ==");
+    }
+
+    #[test]
+    fn what_is_signed_cannot_be_changed() {
+        let headers = headers();
+        for changed in [
+            Request {
+                method: "PUT",
+                ..REQUEST
+            },
+            Request {
+                path: "/v1/device/enrol",
+                ..REQUEST
+            },
+            Request {
+                query: Some(""),
+                ..REQUEST
+            },
+            Request {
+                body: b"hellp",
+                ..REQUEST
+            },
+            Request { body: b"", ..REQUEST },
+            Request {
+                method: "POST\n\"@path\": /x",
+                ..REQUEST
+            },
+        ] {
+            assert!(verify(&headers, &changed).is_err(), "{changed:?}");
+        }
+        let with_query = Request {
+            query: Some("a=1"),
+            ..REQUEST
+        };
+        let headers = sign_request(&signer(), &with_query, NOW, &[9; 16]).unwrap();
+        assert!(verify(&headers, &with_query).is_ok());
+        for query in [None, Some(""), Some("a=2")] {
+            assert!(verify(&headers, &Request { query, ..REQUEST }).is_err());
+        }
+    }
+
+    #[test]
+    fn other_keys_and_ids() {
+        let headers = headers();
+        let other = Ed25519Signer::from_seed(&[6; 32]);
+        let read = Unverified::parse(
+            &headers.content_digest,
+            &headers.signature_input,
+            &headers.signature,
+        )
+        .unwrap();
+        let error = read.verify(other.public_key(), &REQUEST).unwrap_err();
+        assert!(matches!(error, HttpSigError::OtherKey { .. }), "{error}");
+        // In the name of another device, by one's own key.
+        let own = sign_request(&other, &REQUEST, NOW, &[9; 16]).unwrap();
+        let name = |key: &PublicKey| device_of(key).unwrap().to_string();
+        let forged = SignatureHeaders {
+            signature_input: own
+                .signature_input
+                .replace(&name(other.public_key()), &name(signer().public_key())),
+            ..own
+        };
+        assert_eq!(verify(&forged, &REQUEST), Err(HttpSigError::Signature));
+    }
+
+    #[test]
+    fn the_profile_is_strict() {
+        let good = headers();
+        let check = |from: &str, to: &str| {
+            let input = good.signature_input.replace(from, to);
+            assert_ne!(input, good.signature_input, "{from}");
+            let changed = SignatureHeaders {
+                signature_input: input,
+                ..good.clone()
+            };
+            assert!(verify(&changed, &REQUEST).is_err(), "{from} -> {to}");
+        };
+        check("sig=", "other=");
+        check(" \"content-digest\"", "");
+        check("\"@path\"", "\"@authority\"");
+        check("tag=\"sanderling\"", "tag=\"x\"");
+        check(";tag=\"sanderling\"", "");
+        check("ed25519", "rsa-v1_5-sha256");
+        check("created=", "created=0");
+        check("created=", "created=+");
+        check(";created=1795356208", "");
+        check(";created", ";created=1;created");
+        check("CQkJCQkJCQkJCQkJCQkJCQ==", "short");
+        check(";nonce", ";expires=1;nonce");
+        check(";nonce=", " ;nonce=");
+        let long = SignatureHeaders {
+            signature: "x".repeat(1025),
+            ..good
+        };
+        assert!(matches!(
+            verify(&long, &REQUEST),
+            Err(HttpSigError::Header { .. })
+        ));
+    }
+
+    #[test]
+    fn time_window() {
+        let proof = verify(&headers(), &REQUEST).unwrap();
+        for (now, fits) in [
+            (NOW, true),
+            (NOW + 300, true),
+            (NOW + 301, false),
+            (NOW - 300, true),
+            (NOW - 301, false),
+        ] {
+            assert_eq!(proof.check_time(now, 300).is_ok(), fits, "{now}");
+        }
+        assert_eq!(
+            proof
+                .check_time(0, 300)
+                .unwrap_err()
+                .to_string()
+                .split(" s ")
+                .nth(1),
+            Some("ahead of the server's clock, 300")
+        );
+    }
+}
