@@ -79,19 +79,18 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, replace: Replace) -> Result<(
         .and_then(|()| file.sync_all())
         .map_err(Error::io("write", &draft))?;
     match replace {
-        // A link fails where a file has appeared meanwhile; a rename would replace it.
-        Replace::Never => {
-            let linked = fs::hard_link(&draft, path);
-            fs::remove_file(&draft).map_err(Error::io("remove", &draft))?;
-            match linked {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    return Err(Error::Exists {
-                        path: path.to_owned(),
-                    });
-                }
-                linked => linked.map_err(Error::io("create", path))?,
+        // A link fails where a file has appeared meanwhile; a rename would replace it. Memory sticks that know
+        // no links get the rename.
+        Replace::Never => match fs::hard_link(&draft, path) {
+            Ok(()) => fs::remove_file(&draft).map_err(Error::io("remove", &draft))?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(&draft).map_err(Error::io("remove", &draft))?;
+                return Err(Error::Exists {
+                    path: path.to_owned(),
+                });
             }
-        }
+            Err(_) => fs::rename(&draft, path).map_err(Error::io("rename to", path))?,
+        },
         Replace::Yes => fs::rename(&draft, path).map_err(Error::io("rename to", path))?,
     }
     sync_folder(folder)

@@ -31,6 +31,12 @@ pub fn os_random(bytes: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|error| Error::Random(error.to_string()))
 }
 
+/// Where [`init`] puts the key with this label (`root-1`, `targets`, `director` …) in `offline/` or `online/`.
+#[must_use]
+pub fn key_path(folder: &Path, label: &str) -> PathBuf {
+    folder.join(format!("{label}.key.json"))
+}
+
 /// The form written and read.
 const FORMAT: u64 = 1;
 
@@ -228,9 +234,7 @@ pub fn init(folder: &Path, options: &InitOptions, random: &mut Random<'_>) -> Re
     for path in [&image, &director] {
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
     }
-    let mut key = |folder: &Path, label: &str| {
-        KeyFile::generate(&folder.join(format!("{label}.key.json")), label, random)
-    };
+    let mut key = |folder: &Path, label: &str| KeyFile::generate(&key_path(folder, label), label, random);
     let root_keys = (1..=options.root_keys)
         .map(|n| key(&offline, &format!("root-{n}")))
         .collect::<Result<Vec<_>, _>>()?;

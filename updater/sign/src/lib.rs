@@ -29,7 +29,7 @@ pub mod root;
 pub mod verify;
 
 pub use error::Error;
-pub use keys::{InitOptions, Initialised, KeyFile, Random, init, os_random};
+pub use keys::{InitOptions, Initialised, KeyFile, Random, init, key_path, os_random};
 pub use mint::{mint_director, mint_timestamp};
 pub use repo::{Expiries, ImageRepo, Published, ReleaseSigners};
 pub use root::{SignStatus, draft_root, publish_root, sign_file, sign_status};

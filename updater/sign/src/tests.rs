@@ -36,11 +36,11 @@ impl Owner {
     }
 
     fn offline(&self, label: &str) -> KeyFile {
-        KeyFile::load(&self.made.offline.join(format!("{label}.key.json"))).unwrap()
+        KeyFile::load(&key_path(&self.made.offline, label)).unwrap()
     }
 
     fn online(&self, label: &str) -> KeyFile {
-        KeyFile::load(&self.made.online.join(format!("{label}.key.json"))).unwrap()
+        KeyFile::load(&key_path(&self.made.online, label)).unwrap()
     }
 
     fn publish(&self) -> Published {

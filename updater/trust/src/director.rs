@@ -446,9 +446,8 @@ fn agree(
     if held < seen {
         return Err(TrustError::ImagesBehind { seen, held });
     }
-    images.check_fresh(now)?;
     let name = &selected.name;
-    let image = images.target(name)?;
+    let image = images.fresh_target(name, now)?;
     let mismatch = |field| TrustError::ImageMismatch {
         name: name.clone(),
         field,

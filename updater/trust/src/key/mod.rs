@@ -1,7 +1,7 @@
 //! Keys, signatures and who can make them.
 //!
 //! A key is named by the SHA-256 of its canonical JSON (TUF 1.0, 4.2), unknown fields included. A signature
-//! scheme is one file here and one row in [`Material::read`]; a key of a scheme that is not known is kept (its
+//! scheme is one file here and one row in `Material::read`; a key of a scheme that is not known is kept (its
 //! document is still whole) and never verifies anything.
 
 mod ed25519;

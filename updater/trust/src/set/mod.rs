@@ -319,13 +319,14 @@ impl TrustedSet {
         Ok(())
     }
 
-    /// The target of this name, out of current metadata, delegations included. Looks at no expiry.
+    /// The target of this name, out of current metadata that has not expired, delegations included.
     ///
     /// # Errors
     /// [`TrustError::NotLoaded`] where metadata has to be fetched first (see [`TrustedSet::wanted`], and
-    /// [`Search`] for delegated roles); [`TrustError::NotInImages`].
-    pub fn target(&self, name: &str) -> Result<&TargetFile, TrustError> {
-        match Search::new(name).step(self)? {
+    /// [`Search`] for delegated roles); [`TrustError::Expired`]; [`TrustError::NotInImages`].
+    pub fn fresh_target(&self, name: &str, now: UnixTime) -> Result<&TargetFile, TrustError> {
+        self.check_fresh(now)?;
+        match Search::new(name).step_by(self, |role, header| header.check_fresh(role.clone(), now))? {
             Step::Found(target) => Ok(target),
             Step::Fetch(fetch) => Err(TrustError::NotLoaded { role: fetch.role }),
             Step::Absent => Err(TrustError::NotInImages {

@@ -6,7 +6,7 @@
 
 use super::{Fetch, TrustedSet};
 use crate::error::TrustError;
-use crate::metadata::{Role, TargetFile};
+use crate::metadata::{Header, Role, TargetFile};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -44,12 +44,21 @@ impl Search {
         }
     }
 
-    /// Goes on as far as the metadata in `set` allows.
+    /// Goes on as far as the metadata in `set` allows. Looks at no expiry; [`crate::decide`] does.
     ///
     /// # Errors
     /// [`TrustError::NotLoaded`] without current top-level metadata, [`TrustError::NotListed`] for a role that
     /// the snapshot does not list, [`TrustError::TooMany`] past the limit.
     pub fn step<'a>(&mut self, set: &'a TrustedSet) -> Result<Step<'a>, TrustError> {
+        self.step_by(set, |_, _| Ok(()))
+    }
+
+    /// `check` sees each role that the outcome leans on.
+    pub(super) fn step_by<'a>(
+        &mut self,
+        set: &'a TrustedSet,
+        check: impl Fn(&Role, &Header) -> Result<(), TrustError>,
+    ) -> Result<Step<'a>, TrustError> {
         let limit = set.limits().max_delegations;
         while let Some((delegator, role)) = self.stack.last().cloned() {
             if self.visited.contains(&role) {
@@ -70,6 +79,7 @@ impl Search {
                     None => return set.delegated_fetch(by, &role).map(Step::Fetch),
                 },
             };
+            check(&role, &targets.header)?;
             self.stack.pop();
             if let Some(target) = targets.targets.get(&self.path) {
                 return Ok(Step::Found(target));

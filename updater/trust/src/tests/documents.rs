@@ -342,6 +342,27 @@ fn a_delegated_role_is_trusted_along_its_own_path_only() {
 }
 
 #[test]
+fn an_expired_delegated_role_installs_nothing() {
+    let mut scene = delegated(&[("targets", "A", "*", false)], &[("A", "x")]);
+    set(&mut scene.repo.timestamp, &["expires"], "2026-12-01T00:00:00Z");
+    scene.repo.release();
+    scene.refresh().unwrap();
+    assert_eq!(search(&mut scene, "x").1, Ok(true));
+    assert!(scene.images.fresh_target("x", NOW).is_ok());
+    let late = NOW.plus(DAY);
+    assert_eq!(scene.images.check_fresh(late), Ok(()));
+    let error = scene.images.fresh_target("x", late).unwrap_err();
+    assert_eq!(
+        error,
+        TrustError::Expired {
+            role: Role::Delegated("A".to_owned()),
+            expired: late,
+            now: late
+        }
+    );
+}
+
+#[test]
 fn a_search_visits_a_bounded_number_of_roles() {
     let names: Vec<String> = (0..40).map(|n| format!("role-{n:02}")).collect();
     let names: &'static [String] = names.leak();
