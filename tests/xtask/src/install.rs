@@ -45,14 +45,20 @@ fn is_there(program: &str) -> bool {
 }
 
 fn programs() -> StepResult {
-    let missing: Vec<_> = PROGRAMS
+    let missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        Ok(())
+    } else {
+        debian(&missing)
     }
-    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+}
+
+/// Installs Debian packages, where that can be done.
+pub(crate) fn debian(packages: &[&str]) -> StepResult {
     let root = Command::new("id")
         .arg("-u")
         .output()
@@ -63,15 +69,14 @@ fn programs() -> StepResult {
             packages.join(", ")
         ));
     }
-    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let quiet = |command: &mut Command| {
+        run(command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null()))
+    };
+    quiet(Command::new("apt-get").args(["update", "-qq"]))?;
     let install = ["install", "-y", "-qq", "--no-install-recommends"];
-    run(Command::new("apt-get")
-        .args(install)
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdout(Stdio::null()))?;
-    // Debian starts mosquitto as a service where it can; the tests start their own.
-    Ok(())
+    quiet(Command::new("apt-get").args(install).args(packages))
 }
 
 /// Runs `install` unless the stamp says that just this was installed.

@@ -4,6 +4,7 @@
 //! and says what to do. Downloads go into `.cache` in the repository and are kept between runs.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod install;
 mod steps;
 

@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in order.
 
-use crate::{Context, StepResult, install, run};
+use crate::{Context, StepResult, bare, install, run};
 
 /// One step.
 pub(crate) struct Step {
