@@ -32,6 +32,11 @@ pub(crate) const ALL: &[Step] = &[
         run: unit,
     },
     Step {
+        name: "bare-metal",
+        about: "no_std crates for a Cortex-M4F",
+        run: bare::build,
+    },
+    Step {
         name: "build",
         about: "the release build of the README's first command",
         run: build,
