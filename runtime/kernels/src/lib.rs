@@ -42,7 +42,7 @@
 //! gemm_scratch_len(ctx, m, n, k) -> usize
 //! gemm_batched(ctx, Batch { count, lhs_stride, rhs_stride, out_stride }, lhs: MatRef, rhs: MatRef,
 //!              out, out_row_stride, &Epilogue, scratch) -> Result<()>       // stride 0 = the same matrix each time;
-//! gemm_batched_scratch_len(ctx, m, n, k) -> usize                           // residual is laid out as `out`
+//! gemm_batched_scratch_len(ctx, count, m, n, k) -> usize                    // residual is laid out as `out`
 //!
 //! // convolution (NCHW; 1-d is height 1 or width 1) -----------------------------------------------------------
 //! struct Conv2d { batch, in_channels, out_channels, in_h, in_w, kernel: [usize; 2], strides: [usize; 2],
@@ -88,3 +88,33 @@
 //! resize_linear(ctx, planes, [in_h, in_w], x, rows: &[Tap], cols: &[Tap], y) -> Result<()> // Tap { lo, hi: u32, t: f32 }
 //! ```
 #![no_std]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod aligned;
+mod ctx;
+mod error;
+mod gemm;
+#[cfg(feature = "std")]
+mod pool;
+mod reduce;
+mod softmax;
+#[cfg(test)]
+mod testing;
+mod unary;
+mod vmath;
+
+pub use ctx::{Ctx, Inline, Parallel, Task};
+pub use error::{Error, Result};
+pub use gemm::{
+    Batch, Bias, Epilogue, Lhs, MatRef, PackedA, PackedB, QuantAxis, QuantData, QuantMat, Rhs, gemm,
+    gemm_batched, gemm_batched_scratch_len, gemm_scratch_len,
+};
+#[cfg(feature = "std")]
+pub use pool::ThreadPool;
+pub use reduce::{Axis, Reduce, reduce};
+pub use sanderling_simd::Best;
+pub use softmax::{log_softmax, softmax, softmax_inplace};
+pub use unary::{Unary, unary, unary_inplace};

@@ -28,7 +28,12 @@ impl Isa for Simd128 {
 
     #[inline(always)]
     fn run<Op: SimdOp>(self, op: Op) -> Op::Output {
-        op.eval(self)
+        // A function of its own, as where features are switched on: an operation inside an operation is compiled once.
+        #[inline(never)]
+        fn enter<Op: SimdOp>(isa: Simd128, op: Op) -> Op::Output {
+            op.eval(isa)
+        }
+        enter(self, op)
     }
 
     #[inline(always)]

@@ -22,7 +22,11 @@ pub struct Avx2(());
 
 impl Avx2 {
     /// The token, if this CPU has AVX2 and FMA.
-    #[allow(clippy::eq_op, reason = "without std each feature is a literal")]
+    #[allow(
+        clippy::eq_op,
+        clippy::nonminimal_bool,
+        reason = "without std each feature is a literal"
+    )]
     pub fn new() -> Option<Self> {
         (has!("avx2") && has!("fma")).then_some(Avx2(()))
     }

@@ -17,7 +17,11 @@ pub struct Avx512(());
 
 impl Avx512 {
     /// The token, if this CPU has AVX-512 F, BW, DQ and VL (and AVX2 and FMA, as all of these have).
-    #[allow(clippy::eq_op, reason = "without std each feature is a literal")]
+    #[allow(
+        clippy::eq_op,
+        clippy::nonminimal_bool,
+        reason = "without std each feature is a literal"
+    )]
     pub fn new() -> Option<Self> {
         let wide = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         (wide && has!("avx2") && has!("fma")).then_some(Avx512(()))
