@@ -30,3 +30,24 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+extern crate alloc;
+
+mod aligned;
+mod backend;
+mod cut;
+mod env;
+mod executable;
+mod layout;
+mod op;
+pub mod ops;
+mod profile;
+mod select;
+mod shared;
+
+pub use backend::{ALIGNMENT, CpuBackend, CpuOptions};
+pub use executable::MAX_OPERANDS;
+pub use op::{Choice, CpuKernel, CpuOp, CpuTable, PrepareCx, Quantised, RunCx, ValueType};
+pub use profile::{Profile, ProfileRow};
+#[cfg(feature = "std")]
+pub use sanderling_kernels::ThreadPool;
+pub use sanderling_kernels::{Best, Inline, Parallel};
