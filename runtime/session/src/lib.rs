@@ -56,3 +56,43 @@
 //! trait CascadeHost { fn now(&self) -> Duration; fn sleep(&mut self, Duration); fn random(&mut self) -> f64 }; SystemHost
 //! ```
 #![forbid(unsafe_code)]
+
+mod bytes;
+mod error;
+mod golden;
+mod model;
+mod options;
+mod prepared;
+mod session;
+mod validate;
+
+pub use bytes::ModelBytes;
+pub use error::SessionError;
+pub use golden::{SelfTest, VectorResult};
+pub use model::{MAX_PORTS, PortInfo};
+pub use options::{OnBadInput, SessionOptions};
+pub use sanderling_core::backend::MemoryUse;
+pub use sanderling_core::{DType, Dim, Graph, Tensor, TensorType, TensorView};
+pub use sanderling_cpu::{Profile, ProfileRow};
+pub use session::{KernelRow, Outputs, Session};
+pub use validate::{Counters, InputFlags};
+
+use sanderling_bundle::RuntimeVersion;
+
+/// Version of this runtime, against which bundles state the oldest that may run them.
+pub const RUNTIME_VERSION: RuntimeVersion = RuntimeVersion { major: 0, minor: 1, patch: 0 };
+
+/// The operators of this build as `domain:OpType`, sorted: what an agent reports.
+#[must_use]
+pub fn operators() -> Vec<String> {
+    let mut names: Vec<String> =
+        sanderling_core::ops::ALL.iter().map(|op| qualified(op.domain(), op.name())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// ONNX's own domain is written out.
+fn qualified(domain: &str, name: &str) -> String {
+    format!("{}:{name}", if domain.is_empty() { "ai.onnx" } else { domain })
+}

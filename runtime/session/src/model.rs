@@ -1,0 +1,163 @@
+//! A loaded model: checked plan, constants where they lie, names and types of what goes in and out.
+
+use crate::bytes::ModelBytes;
+use crate::error::SessionError;
+use crate::options::SessionOptions;
+use crate::{RUNTIME_VERSION, qualified};
+use sanderling_bundle::{BundleView, DType, Manifest, Sha256Digest, ValueSpec};
+use sanderling_core::plan::{self, Constants, PlanView};
+use sanderling_core::{Graph, OpTable, Tensor, TensorType, TensorView, ValueId};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// Most inputs, and most outputs, of a model that a session takes.
+pub const MAX_PORTS: usize = 64;
+
+/// An input or output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PortInfo {
+    /// ONNX name.
+    pub name: String,
+    /// Type, dimensions that only a run knows by name; none where the plan does not say.
+    pub ty: Option<TensorType>,
+    /// Smallest and largest legal element, where the bundle declares them.
+    pub range: Option<(f64, f64)>,
+}
+
+/// Where a model comes from.
+enum Source {
+    Bundle { bytes: ModelBytes, plan: Range<usize>, manifest: Box<Manifest> },
+    Graph { plan: Vec<u8> },
+}
+
+pub(crate) struct Model {
+    source: Source,
+    pub(crate) constants: Rc<dyn Constants>,
+    pub(crate) inputs: Vec<PortInfo>,
+    pub(crate) outputs: Vec<PortInfo>,
+}
+
+impl Model {
+    /// Checks a bundle against this runtime and the caller's limits, then keeps it.
+    pub(crate) fn from_bundle(bytes: ModelBytes, options: &SessionOptions) -> Result<Self, SessionError> {
+        let view = BundleView::parse_with(&bytes, &options.limits)?;
+        if options.verify_hashes {
+            view.verify_hashes()?;
+        }
+        let manifest = Box::new(view.manifest()?);
+        check_needs(&manifest, options)?;
+        let plan = ["cpu", "any"].iter().find_map(|target| view.plan(target));
+        let targets = || view.plans().map(|(target, _)| target.to_string()).collect();
+        let plan = plan.ok_or_else(|| SessionError::NoPlan { targets: targets() })?;
+        let plan = range_in(&bytes, plan);
+        let constants = Rc::new(BundleConstants::new(&bytes, &view));
+        let parsed = PlanView::parse(&bytes[plan.clone()])?;
+        let inputs = ports(&parsed, parsed.inputs(), &manifest.inputs)?;
+        let outputs = ports(&parsed, parsed.outputs(), &manifest.outputs)?;
+        Ok(Self { inputs, outputs, constants, source: Source::Bundle { bytes, plan, manifest } })
+    }
+
+    /// Encodes a graph's plan and takes its constants.
+    pub(crate) fn from_graph(mut graph: Graph) -> Result<Self, SessionError> {
+        graph.check()?;
+        let (bytes, ids) = plan::encode(&graph, &plan::Arena::default())?;
+        let take = |id: ValueId| graph.values[id.index()].constant.take();
+        let constants: Vec<Tensor> = ids.into_iter().filter_map(take).collect();
+        let parsed = PlanView::parse(&bytes)?;
+        let inputs = ports(&parsed, parsed.inputs(), &[])?;
+        let outputs = ports(&parsed, parsed.outputs(), &[])?;
+        Ok(Self { inputs, outputs, constants: Rc::new(constants), source: Source::Graph { plan: bytes } })
+    }
+
+    /// The plan; its bytes were checked at load and do not change.
+    pub(crate) fn plan(&self) -> Result<PlanView<'_>, SessionError> {
+        let bytes = match &self.source {
+            Source::Bundle { bytes, plan, .. } => &bytes[plan.clone()],
+            Source::Graph { plan } => plan,
+        };
+        Ok(PlanView::parse(bytes)?)
+    }
+
+    pub(crate) fn bundle(&self) -> Option<(&ModelBytes, &Manifest)> {
+        match &self.source {
+            Source::Bundle { bytes, manifest, .. } => Some((bytes, manifest)),
+            Source::Graph { .. } => None,
+        }
+    }
+
+    pub(crate) fn digest(&self) -> Option<Sha256Digest> {
+        self.bundle().map(|(bytes, _)| sanderling_bundle::sha256(bytes))
+    }
+}
+
+/// Runtime version, operators and memory, before anything is taken.
+fn check_needs(manifest: &Manifest, options: &SessionOptions) -> Result<(), SessionError> {
+    if manifest.min_runtime > RUNTIME_VERSION {
+        return Err(SessionError::NeedsRuntime { needs: manifest.min_runtime, have: RUNTIME_VERSION });
+    }
+    let operators = missing_operators(options.operators, &manifest.operators);
+    if !operators.is_empty() {
+        return Err(SessionError::MissingOperators { operators });
+    }
+    let resources = &manifest.resources;
+    let bytes = resources.constant_bytes.saturating_add(resources.arena_bytes.unwrap_or(0));
+    if bytes > options.memory_limit {
+        let what = "weights and intermediates";
+        return Err(SessionError::TooLarge { what, bytes, limit: options.memory_limit });
+    }
+    Ok(())
+}
+
+fn missing_operators(table: OpTable<'_>, needed: &[String]) -> Vec<String> {
+    let has = |name: &str| table.0.iter().any(|op| qualified(op.domain(), op.name()) == name);
+    needed.iter().filter(|name| !has(name)).cloned().collect()
+}
+
+fn ports(
+    plan: &PlanView<'_>,
+    ids: impl Iterator<Item = ValueId>,
+    specs: &[ValueSpec],
+) -> Result<Vec<PortInfo>, SessionError> {
+    let port = |id: ValueId| {
+        let value = plan.value(id);
+        let spec = specs.iter().find(|spec| spec.name == value.name);
+        PortInfo { name: value.name.to_string(), ty: value.ty(), range: spec.and_then(|spec| spec.range) }
+    };
+    let ports: Vec<PortInfo> = ids.map(port).collect();
+    if ports.len() > MAX_PORTS {
+        let message = format!("the model has {} inputs or outputs, a session takes {MAX_PORTS}", ports.len());
+        return Err(SessionError::Description { message });
+    }
+    Ok(ports)
+}
+
+/// Where a part lies in the whole; both are of one allocation.
+fn range_in(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    start..start + part.len()
+}
+
+/// The tensors of a bundle, where they lie.
+struct BundleConstants {
+    bytes: ModelBytes,
+    tensors: Vec<(DType, Box<[usize]>, Range<usize>)>,
+}
+
+impl BundleConstants {
+    fn new(bytes: &ModelBytes, view: &BundleView<'_>) -> Self {
+        let tensors = view.tensors().iter().map(|tensor| {
+            // The reader has checked that the data is as long as the shape says: dimensions fit the address space.
+            let shape = tensor.dims.iter().map(|dim| usize::try_from(dim).unwrap_or(usize::MAX)).collect();
+            let range = if tensor.data.is_empty() { 0..0 } else { range_in(bytes, tensor.data) };
+            (tensor.dtype, shape, range)
+        });
+        Self { bytes: bytes.clone(), tensors: tensors.collect() }
+    }
+}
+
+impl Constants for BundleConstants {
+    fn get(&self, index: u32) -> Option<TensorView<'_>> {
+        let (dtype, shape, range) = self.tensors.get(index as usize)?;
+        TensorView::new(*dtype, shape, self.bytes.get(range.clone())?).ok()
+    }
+}
