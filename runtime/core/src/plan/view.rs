@@ -8,9 +8,7 @@ use crate::error::{CoreError, NodeName};
 use crate::graph::ValueId;
 use crate::shape::{Dim, TensorType};
 use crate::tensor::TensorView;
-use alloc::format;
-use alloc::string::ToString;
-use alloc::vec::Vec;
+use alloc::{format, string::ToString, vec::Vec};
 use sanderling_bundle::DType;
 
 /// Constants by the index a plan knows them by: of a bundle, or in memory.

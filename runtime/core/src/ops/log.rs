@@ -1,0 +1,25 @@
+//! Natural logarithm, elementwise. ONNX `Log` 1, 6, 13.
+
+use super::common::number::Float;
+use super::common::since;
+use super::common::unary::Pointwise;
+use crate::attr::Attrs;
+use crate::error::OpError;
+use core::ops::RangeInclusive;
+
+/// ONNX `Log`.
+pub struct Log;
+
+impl Pointwise for Log {
+    const NAME: &'static str = "Log";
+    const OPSETS: RangeInclusive<u16> = since(1);
+    type Params = ();
+
+    fn params(_attrs: Attrs<'_>, _opset: u16) -> Result<Self::Params, OpError> {
+        Ok(())
+    }
+
+    fn float<F: Float>(x: F, _params: Self::Params) -> F {
+        x.ln()
+    }
+}
