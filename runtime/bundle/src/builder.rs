@@ -187,6 +187,21 @@ impl<'a> BundleBuilder<'a> {
         self
     }
 
+    /// Bytes of the tensors' data, each distinct content counted once.
+    #[must_use]
+    pub fn constant_bytes(&self) -> u64 {
+        self.blobs.iter().map(|(_, data)| data.len() as u64).sum()
+    }
+
+    /// Bytes of the sections that stay readable while the model runs: plans, tensor table, tensor data.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish), for the tensor table.
+    pub fn flash_bytes(&self) -> Result<u64, BundleError> {
+        let plans: usize = self.plans.iter().map(|(_, plan)| PLAN_HEAD + plan.len()).sum();
+        Ok((plans + self.tensor_table()?.len()) as u64 + self.data_len)
+    }
+
     /// Writes the bundle. Metadata comes first and tensor data last, so that a reader over a network can
     /// decide early.
     ///

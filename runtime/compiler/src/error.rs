@@ -77,7 +77,7 @@ pub enum CompileError {
         why: String,
     },
     /// A shape, an operator or the plan.
-    Core(CoreError),
+    Core(Box<CoreError>),
     /// The bundle.
     Bundle(BundleError),
 }
@@ -186,7 +186,7 @@ impl std::error::Error for CompileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Core(error) => Some(error),
+            Self::Core(error) => Some(error.as_ref()),
             Self::Bundle(error) => Some(error),
             _ => None,
         }
@@ -195,7 +195,7 @@ impl std::error::Error for CompileError {
 
 impl From<CoreError> for CompileError {
     fn from(error: CoreError) -> Self {
-        Self::Core(error)
+        Self::Core(Box::new(error))
     }
 }
 

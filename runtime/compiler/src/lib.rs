@@ -12,5 +12,13 @@
 
 pub mod error;
 pub mod onnx;
+pub mod optimise;
+pub mod pack;
+pub mod quantise;
+pub mod recipe;
 
 pub use error::{CompileError, MissingOperator};
+pub use optimise::{OptimiseOptions, OptimiseReport, optimise};
+pub use pack::{Compiled, Packed, Progress, Stage, assemble, compile, pack};
+pub use quantise::{QuantiseOptions, QuantiseReport, quantise};
+pub use recipe::Recipe;
