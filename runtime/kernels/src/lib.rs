@@ -58,8 +58,10 @@
 //! conv_transpose2d(ctx, &ConvTranspose2d, x, w, bias, act, y, scratch) -> Result<()>; ::out_hw; ::scratch_len
 //!
 //! // pooling ---------------------------------------------------------------------------------------------------
-//! struct Pool2d { planes /* N*C */, in_h, in_w, kernel, strides, dilations, pads, ceil_mode: bool }  // ::out_hw
-//! max_pool2d(ctx, &Pool2d, x, y); avg_pool2d(ctx, &Pool2d, count_include_pad: bool, x, y)    // global: reduce()
+//! struct Pool2d { planes /* N*C */, in_h, in_w, kernel, strides, dilations, pads, ceil_mode: bool }
+//! Pool2d::out_hw(&self) -> Option<(usize, usize)>; Pool2d::scratch_len(&self, ctx) -> usize
+//! max_pool2d(ctx, &Pool2d, x, y, scratch); avg_pool2d(ctx, &Pool2d, count_include_pad: bool, x, y, scratch)
+//!                                                             // global pooling: reduce() over [N*C, H*W, 1]
 //!
 //! // element-wise ----------------------------------------------------------------------------------------------
 //! enum Unary { Relu, Clip { min, max }, LeakyRelu { alpha }, Elu { alpha }, HardSigmoid { alpha, beta }, HardSwish,
