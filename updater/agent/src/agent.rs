@@ -176,6 +176,7 @@ impl<S: Storage> Agent<S> {
             Input::Served(window) => self.on_served(window, now),
             Input::Paired(outcomes) => self.on_paired(outcomes, now),
             Input::Note(event) => self.record(now, RecordBody::Event(event)),
+            Input::Dropped(records) => self.count_dropped(records),
         }
         self.judge_trial(now);
         self.advance(now);
@@ -290,9 +291,13 @@ impl<S: Storage> Agent<S> {
         }
         if let Err(error) = self.slots.push_record(now.unix_s, body) {
             self.trouble(Trouble::Slots(error));
-            if let Err(error) = self.slots.count_dropped(1) {
-                self.trouble(Trouble::Slots(error));
-            }
+            self.count_dropped(1);
+        }
+    }
+
+    fn count_dropped(&mut self, records: u64) {
+        if let Err(error) = self.slots.count_dropped(records) {
+            self.trouble(Trouble::Slots(error));
         }
     }
 

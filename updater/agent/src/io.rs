@@ -182,6 +182,8 @@ pub enum Input<'a> {
     Paired(Vec<PairedOutcome>),
     /// Something else worth keeping: of the cascade, say.
     Note(Event),
+    /// Telemetry that the host had no room for.
+    Dropped(u64),
 }
 
 /// What the device is to answer from.

@@ -410,9 +410,10 @@ impl<S: Storage> Agent<S> {
     /// Makes durable what has come of the image.
     fn keep_chunk(&mut self) {
         if self.slots.incoming().is_some()
-            && let Err(error) = self.slots.checkpoint() {
-                self.trouble(Trouble::Slots(error));
-            }
+            && let Err(error) = self.slots.checkpoint()
+        {
+            self.trouble(Trouble::Slots(error));
+        }
     }
 
     /// A walk whose file did not come is begun again by a check-in after the back-off, with a fresh look at the

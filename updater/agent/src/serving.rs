@@ -150,10 +150,12 @@ impl<S: Storage> Agent<S> {
         if let Verdict::FallBack(why) = verdict {
             return self.fall_back(now, EventKind::FellBack, why);
         }
-        if on_trial.is_some_and(|trial| trial.boots > 0) && self.watch.is_healthy(&self.config.trial)
-            && let Err(error) = self.slots.healthy() {
-                self.storage_failed(now, error);
-            }
+        if on_trial.is_some_and(|trial| trial.boots > 0)
+            && self.watch.is_healthy(&self.config.trial)
+            && let Err(error) = self.slots.healthy()
+        {
+            self.storage_failed(now, error);
+        }
     }
 
     pub(crate) fn on_paired(&mut self, outcomes: Vec<PairedOutcome>, now: Now) {
