@@ -16,6 +16,8 @@ pub mod optimise;
 pub mod pack;
 pub mod quantise;
 pub mod recipe;
+#[cfg(test)]
+mod testing;
 
 pub use error::{CompileError, MissingOperator};
 pub use optimise::{OptimiseOptions, OptimiseReport, optimise};
