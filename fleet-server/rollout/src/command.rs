@@ -1,8 +1,9 @@
 //! What operators may do, through the same door as evidence: a plan, a ledger entry, [`crate::apply`].
 
+use crate::draft::Draft;
 use crate::evidence::Evidence;
 use crate::plan::{Decision, Plan};
-use crate::planner::{Draft, Input};
+use crate::planner::Input;
 use crate::rollout::{Status, StopReason};
 use crate::{Error, UnixSeconds};
 use serde::{Deserialize, Serialize};

@@ -77,9 +77,11 @@
 //! Times are Unix seconds of the server's clock ([`UnixSeconds`]). State is serde data: the server stores it as it likes.
 #![forbid(unsafe_code)]
 
+mod assess;
 mod assignments;
 mod cohort;
 mod command;
+mod draft;
 mod error;
 mod evidence;
 pub mod gates;
@@ -94,6 +96,7 @@ mod words;
 
 pub use assignments::{Assignment, Assignments, Exclusion, ExclusionGroup};
 pub use command::{Command, Freeze, command, freeze_all};
+pub use draft::Draft;
 pub use error::{Error, EvidenceFault, PolicyFault};
 pub use evidence::{Counts, DeviceEvent, Evidence, MetricEvidence, PairedEvidence};
 pub use inventory::{Device, Inventory, InventoryBuilder, Profile, ProfileId, VersionId};
@@ -106,3 +109,6 @@ pub use sanderling_wire::Arm;
 
 /// Seconds since the Unix epoch, by the server's clock. Never a device's clock.
 pub type UnixSeconds = u64;
+
+#[cfg(test)]
+mod tests;

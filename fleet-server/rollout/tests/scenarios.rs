@@ -19,6 +19,8 @@
 //! pause|abort|rollback|freeze-all WHY, resume, thaw
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use sanderling_rollout::gates::HealthReading;
 use sanderling_rollout::*;
 use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};

@@ -85,8 +85,8 @@ impl SafeLogrank {
     }
 }
 
-/// The moment from which being moved counts. A plan made in a second rests on the failures committed in it, so
-/// these came first, with the device in its old arm: moving it must not change what the plan has counted.
+/// The moment from which entering or being moved counts. A plan made in a second rests on the failures committed in
+/// it, so these came first, with the device where it was: carrying the plan out must not change what it has counted.
 fn after_events(moved: UnixSeconds) -> UnixSeconds {
     moved.saturating_add(1)
 }
@@ -126,7 +126,7 @@ impl RiskTable {
                 change.control += sign * control;
             }
         };
-        change(Some(row.enrolled_at), 0, 1);
+        change(Some(after_events(row.enrolled_at)), 0, 1);
         change(row.target_at.map(after_events), 1, -1);
         change(row.reverted_at.map(after_events), -1, 0);
     }
@@ -149,7 +149,7 @@ impl RiskTable {
         for (position, at) in failures {
             let row = &assignments.rows()[position];
             let past = |moved: Option<UnixSeconds>| moved.is_some_and(|moved| after_events(moved) <= at);
-            if failed[position] || row.enrolled_at > at || past(row.reverted_at) {
+            if failed[position] || !past(Some(row.enrolled_at)) || past(row.reverted_at) {
                 continue;
             }
             failed[position] = true;

@@ -4,7 +4,7 @@
 //! devices of the order are the control arm: they keep the base until the stages are through, and are upgraded then.
 
 use super::Strategy;
-use crate::planner::Draft;
+use crate::draft::Draft;
 
 /// The strategy `canary`.
 pub(crate) struct Canary;

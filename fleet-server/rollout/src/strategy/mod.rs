@@ -5,7 +5,7 @@
 
 mod canary;
 
-use crate::planner::Draft;
+use crate::draft::Draft;
 
 /// A way of spreading a target over a fleet.
 pub trait Strategy: Sync {
