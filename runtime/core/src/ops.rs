@@ -19,8 +19,11 @@ pub mod ceil;
 pub mod clip;
 pub mod concat;
 pub mod constant;
+pub mod constant_of_shape;
 pub mod conv;
 pub mod conv_transpose;
+pub mod cum_sum;
+pub mod depth_to_space;
 pub mod dequantize_linear;
 pub mod div;
 pub mod dropout;
@@ -35,6 +38,7 @@ pub mod fused_conv;
 pub mod fused_gemm;
 pub mod fused_mat_mul;
 pub mod gather;
+pub mod gather_elements;
 pub mod gelu;
 pub mod gemm;
 pub mod global_average_pool;
@@ -44,23 +48,32 @@ pub mod greater_or_equal;
 pub mod hard_sigmoid;
 pub mod hard_swish;
 pub mod identity;
+pub mod instance_normalization;
+pub mod layer_normalization;
 pub mod leaky_relu;
 pub mod less;
 pub mod less_or_equal;
 pub mod log;
 pub mod log_softmax;
+pub mod lrn;
 pub mod mat_mul;
 pub mod max;
 pub mod max_pool;
 pub mod mean;
 pub mod microsoft_gelu;
 pub mod min;
+pub mod mod_;
 pub mod mul;
 pub mod neg;
+pub mod non_zero;
 pub mod not;
+pub mod one_hot;
 pub mod or;
+pub mod p_relu;
+pub mod pad;
 pub mod pow;
 pub mod quantize_linear;
+pub mod range;
 pub mod reciprocal;
 pub mod reduce_l1;
 pub mod reduce_l2;
@@ -83,13 +96,18 @@ pub mod size;
 pub mod slice;
 pub mod softmax;
 pub mod softplus;
+pub mod space_to_depth;
+pub mod split;
 pub mod sqrt;
 pub mod squeeze;
 pub mod sub;
 pub mod sum;
 pub mod tanh;
+pub mod tile;
+pub mod top_k;
 pub mod transpose;
 pub mod unsqueeze;
+pub mod upsample;
 pub mod where_;
 pub mod xor;
 
@@ -118,8 +136,11 @@ pub const ALL: &[&dyn Operator] = &[
     &clip::Clip,
     &concat::Concat,
     &constant::Constant,
+    &constant_of_shape::ConstantOfShape,
     &conv::Conv,
     &conv_transpose::ConvTranspose,
+    &cum_sum::CumSum,
+    &depth_to_space::DepthToSpace,
     &dequantize_linear::DequantizeLinear,
     &Binary(div::Div),
     &dropout::Dropout,
@@ -134,6 +155,7 @@ pub const ALL: &[&dyn Operator] = &[
     &fused_gemm::FusedGemm,
     &fused_mat_mul::FusedMatMul,
     &gather::Gather,
+    &gather_elements::GatherElements,
     &Unary(gelu::Gelu),
     &gemm::Gemm,
     &Global(global_average_pool::GlobalAveragePool),
@@ -143,23 +165,32 @@ pub const ALL: &[&dyn Operator] = &[
     &Unary(hard_sigmoid::HardSigmoid),
     &Unary(hard_swish::HardSwish),
     &identity::Identity,
+    &instance_normalization::InstanceNormalization,
+    &layer_normalization::LayerNormalization,
     &Unary(leaky_relu::LeakyRelu),
     &Compare(less::Less),
     &Compare(less_or_equal::LessOrEqual),
     &Unary(log::Log),
     &Along(log_softmax::LogSoftmax),
+    &lrn::Lrn,
     &mat_mul::MatMul,
     &Variadic(max::Max),
     &max_pool::MaxPool,
     &Variadic(mean::Mean),
     &Unary(microsoft_gelu::MicrosoftGelu),
     &Variadic(min::Min),
+    &mod_::Mod,
     &Binary(mul::Mul),
     &Unary(neg::Neg),
+    &non_zero::NonZero,
     &not::Not,
+    &one_hot::OneHot,
     &Logic(or::Or),
+    &p_relu::PRelu,
+    &pad::Pad,
     &pow::Pow,
     &quantize_linear::QuantizeLinear,
+    &range::Range,
     &Unary(reciprocal::Reciprocal),
     &Reduce(reduce_l1::ReduceL1),
     &Reduce(reduce_l2::ReduceL2),
@@ -182,13 +213,18 @@ pub const ALL: &[&dyn Operator] = &[
     &slice::Slice,
     &Along(softmax::Softmax),
     &Unary(softplus::Softplus),
+    &space_to_depth::SpaceToDepth,
+    &split::Split,
     &Unary(sqrt::Sqrt),
     &squeeze::Squeeze,
     &Binary(sub::Sub),
     &Variadic(sum::Sum),
     &Unary(tanh::Tanh),
+    &tile::Tile,
+    &top_k::TopK,
     &transpose::Transpose,
     &unsqueeze::Unsqueeze,
+    &upsample::Upsample,
     &where_::Where,
     &Logic(xor::Xor),
 ];

@@ -154,7 +154,10 @@ impl Minifloat {
         if x.is_infinite() {
             return None;
         }
-        let exponent = if x == 0.0 { 0 } else { libm::ilogb(x) };
+        if x == 0.0 {
+            return Some(0);
+        }
+        let exponent = libm::ilogb(x);
         let least = 1 - self.bias;
         let unit = exponent.max(least) - self.mantissa_bits as i32;
         // Scaling by a power of two is exact: every code's unit is far inside binary64's range.
@@ -207,10 +210,7 @@ pub fn encode_e8m0(x: f64, rounding: PowerRounding, overflow: Overflow) -> u8 {
         PowerRounding::Nearest => fraction >= 1.5,
     };
     match floor + i32::from(up) + 127 {
-        code @ ..=0 => {
-            let _ = code;
-            0
-        }
+        ..=0 => 0,
         code @ 1..=254 => code as u8,
         _ if overflow == Overflow::Saturate => 254,
         _ => 255,
