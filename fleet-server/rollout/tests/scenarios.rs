@@ -3,7 +3,7 @@
 //! Each `scenarios/*.txt` is a script; its transcript must be the `.golden` file beside it, to the byte.
 //! `UPDATE_GOLDEN=1 cargo test -p sanderling-rollout --test scenarios` rewrites them: read the difference before you
 //! commit it. After every `plan` the runner also checks what holds for any plan: planned again it has no
-//! decisions, and the state survives JSON.
+//! decisions, and state and plan survive being stored, as JSON and as postcard.
 //!
 //! ```text
 //! fleet add N class=C [ops=:A,:B] [runtime=0.1.0] [memory=BYTES] [runs=v1]   devices are named d01, d02, …
@@ -340,6 +340,9 @@ impl World {
         let stored = serde_json::to_string(&(&rollout, &assignments))?;
         let read: (Rollout, Assignments) = serde_json::from_str(&stored)?;
         assert_eq!(read, (rollout.clone(), assignments.clone()));
+        let stored = sanderling_wire::encode(&(&rollout, &assignments, &made));
+        let read: (Rollout, Assignments, Plan) = sanderling_wire::decode(&stored)?;
+        assert_eq!(read, (rollout.clone(), assignments.clone(), made));
         (self.rollout, self.assignments) = (Some(rollout), assignments);
         Ok(())
     }
