@@ -96,18 +96,22 @@ extern crate alloc;
 extern crate std;
 
 mod aligned;
+mod conv;
 mod ctx;
 mod error;
 mod gemm;
 #[cfg(feature = "std")]
 mod pool;
+mod pool2d;
 mod reduce;
 mod softmax;
 #[cfg(test)]
 mod testing;
 mod unary;
 mod vmath;
+mod window;
 
+pub use conv::{Conv2d, ConvTranspose2d, ConvWeights, PackedConv, conv_transpose2d, conv2d};
 pub use ctx::{Ctx, Inline, Parallel, Task};
 pub use error::{Error, Result};
 pub use gemm::{
@@ -116,6 +120,7 @@ pub use gemm::{
 };
 #[cfg(feature = "std")]
 pub use pool::ThreadPool;
+pub use pool2d::{Pool2d, avg_pool2d, max_pool2d};
 pub use reduce::{Axis, Reduce, reduce};
 pub use sanderling_simd::Best;
 pub use softmax::{log_softmax, softmax, softmax_inplace};

@@ -99,7 +99,8 @@ pub(crate) struct Sum;
 pub(crate) struct SumSquare;
 struct SumAbs;
 struct Prod;
-struct Max;
+/// The greatest, or NaN.
+pub(crate) struct Max;
 struct Min;
 
 impl Fold for Sum {

@@ -8,6 +8,7 @@ use super::operand::{Bias, Epilogue, Lhs, MatRef, PackedB, Panels, extent};
 use super::pack;
 use super::tile::{Corner, Finish, Rows, shape, tile};
 use crate::aligned::align;
+use crate::conv::Image;
 use crate::ctx::{Ctx, Parts, Task};
 use crate::error::{Result, holds, rule};
 use crate::unary::Unary;
@@ -32,6 +33,8 @@ pub(crate) enum Source<'a> {
     Matrix(MatRef<'a>),
     /// Packed weights.
     Packed(&'a PackedB),
+    /// An image seen through a window.
+    Image(Image<'a>),
 }
 
 /// A checked product: its shape, where its output lies, and what follows the sum.
@@ -333,6 +336,7 @@ fn pack_b<I: Isa>(
         let to = &mut space[p * size..(p + 1) * size];
         match source {
             Source::Matrix(b) => pack::panel(isa, b, k.clone(), from, nr, to),
+            Source::Image(image) => image.pack(isa, k.clone(), from, nr, to),
             Source::Packed(PackedB(b)) => {
                 if let Panels::I8(quant) = &b.panels {
                     quant.expand(isa, from / nr, k.clone(), to);

@@ -1,0 +1,316 @@
+//! Sliding windows over one plane, as sums of shifted vectors.
+//!
+//! # Mental model
+//!
+//! A window of kernel kh×kw, strides (sh, sw) and dilations (dh, dw) reads, for output (oy, ox) and tap (r, s), the
+//! padded input at row oy·sh + r·dh and column ox·sw + s·dw. Split the padded plane into sh·sw *phases*, phase (p, q)
+//! holding the rows ≡ p mod sh and columns ≡ q mod sw, all with one pitch P. Then the element is in phase
+//! (r·dh mod sh, s·dw mod sw), at (oy + r·dh/sh)·P + ox + s·dw/sw: **a fixed offset for each tap, plus oy·P + ox**. With
+//! i = oy·P + ox, an output is `fold over taps of f(phases[offset[tap] + i])` for consecutive i: whole vectors whatever
+//! the stride, the border or the width of the plane; the few columns between the output's width and P are computed in
+//! vain and dropped when rows are copied out.
+//!
+//! Rows are taken in *bands* whose phases and sums fit the L1 cache.
+
+use core::ops::Range;
+
+use sanderling_simd::Isa;
+
+use crate::error::{Error, Result, rule};
+use crate::reduce::Fold;
+
+/// f32 that a band may take: 32 KiB of the L1 cache, as long as single rows are not longer.
+const BAND: usize = 8 * 1024;
+/// Spare elements that the last vectors of a band may run over.
+const SPARE: usize = 4 * 16;
+/// The most vectors summed at a time.
+const BLOCK: usize = 4;
+
+/// The geometry of a sliding window over one plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) in_h: usize,
+    pub(crate) in_w: usize,
+    pub(crate) out_h: usize,
+    pub(crate) out_w: usize,
+    pub(crate) kernel: [usize; 2],
+    pub(crate) strides: [usize; 2],
+    pub(crate) dilations: [usize; 2],
+    /// Above and to the left.
+    pub(crate) pads: [usize; 2],
+}
+
+/// The output size along one dimension: `(in + pads − (kernel − 1)·dilation − 1) / stride + 1`, rounded up with
+/// `ceil_mode`, in which case a window must not start behind the input and its left padding (ONNX's rule).
+pub(crate) fn out_len(
+    input: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pads: (usize, usize),
+    ceil_mode: bool,
+) -> Option<usize> {
+    if kernel == 0 || stride == 0 || dilation == 0 {
+        return None;
+    }
+    let span = (kernel - 1).checked_mul(dilation)?.checked_add(1)?;
+    let free = input
+        .checked_add(pads.0)?
+        .checked_add(pads.1)?
+        .checked_sub(span)?;
+    if !ceil_mode {
+        return Some(free / stride + 1);
+    }
+    let out = free.div_ceil(stride) + 1;
+    let starts_behind = (out - 1) * stride >= input + pads.0;
+    Some(if starts_behind { out - 1 } else { out })
+}
+
+/// How a window's plane is cut into bands and phases.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bands {
+    window: Window,
+    /// Elements from one row of a phase to the next.
+    pitch: usize,
+    /// Output rows of a band.
+    pub(crate) rows: usize,
+    /// Rows of a phase beyond the band's: what the lowest taps reach.
+    halo: usize,
+}
+
+impl Bands {
+    /// Chooses the bands.
+    pub(crate) fn new(kernel: &'static str, window: Window) -> Result<Self> {
+        let Window {
+            out_h,
+            out_w,
+            kernel: [kh, kw],
+            strides: [sh, sw],
+            dilations: [dh, dw],
+            ..
+        } = window;
+        rule(
+            kernel,
+            kh > 0 && kw > 0 && sh > 0 && sw > 0,
+            "kernel and strides must be at least 1",
+        )?;
+        let overflow = Error::Overflow { kernel };
+        let reach = |k: usize, d: usize, s: usize| (k - 1).checked_mul(d).map(|r| r / s);
+        let halo = reach(kh, dh, sh).ok_or(overflow)?;
+        let pitch = reach(kw, dw, sw)
+            .and_then(|r| r.checked_add(out_w))
+            .ok_or(overflow)?;
+        let row = pitch.checked_mul(sh * sw + 1).ok_or(overflow)?;
+        let rows = (BAND / row.max(1)).saturating_sub(halo).clamp(1, out_h.max(1));
+        Ok(Bands {
+            window,
+            pitch,
+            rows,
+            halo,
+        })
+    }
+
+    /// Elements of one phase.
+    fn phase(&self) -> usize {
+        (self.rows + self.halo) * self.pitch
+    }
+
+    /// The phases; the last taps of the last row run over by less than a row and [`SPARE`].
+    fn phases(&self) -> usize {
+        let [sh, sw] = self.window.strides;
+        self.phase() * sh * sw + self.pitch + SPARE
+    }
+
+    /// Scratch: the phases, then the sums.
+    pub(crate) fn scratch_len(&self) -> usize {
+        self.phases() + self.rows * self.pitch + SPARE
+    }
+
+    /// Bands of the plane, as ranges of output rows.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Range<usize>> {
+        let (rows, out_h) = (self.rows, self.window.out_h);
+        (0..out_h)
+            .step_by(rows)
+            .map(move |start| start..(start + rows).min(out_h))
+    }
+
+    /// The two parts of the scratch: phases and sums.
+    pub(crate) fn split<'a>(&self, scratch: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+        scratch.split_at_mut(self.phases())
+    }
+
+    /// Where tap (r, s) starts in the phases.
+    pub(crate) fn offset(&self, r: usize, s: usize) -> usize {
+        let Window {
+            strides: [sh, sw],
+            dilations: [dh, dw],
+            ..
+        } = self.window;
+        let (y, x) = (r * dh, s * dw);
+        ((y % sh) * sw + x % sw) * self.phase() + y / sh * self.pitch + x / sw
+    }
+
+    /// Fills the phases with what output rows `band` need of `plane`; `pad` stands around it.
+    #[inline(always)]
+    pub(crate) fn fill<I: Isa>(
+        &self,
+        isa: I,
+        plane: &[f32],
+        band: &Range<usize>,
+        pad: f32,
+        phases: &mut [f32],
+    ) {
+        let Window {
+            in_h,
+            in_w,
+            strides: [sh, sw],
+            pads: [top, left],
+            ..
+        } = self.window;
+        for p in 0..sh {
+            for row in 0..band.len() + self.halo {
+                let y = (band.start + row) * sh + p;
+                let source = y
+                    .checked_sub(top)
+                    .filter(|&y| y < in_h)
+                    .map(|y| &plane[y * in_w..][..in_w]);
+                for q in 0..sw {
+                    let at = (p * sw + q) * self.phase() + row * self.pitch;
+                    let to = &mut phases[at..at + self.pitch];
+                    match source {
+                        Some(source) => fill_row(isa, source, q, sw, left, pad, to),
+                        None => to.fill(pad),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Folds all taps into the sums, four vectors at a time.
+    ///
+    /// Each tap is its offset and weight; with `more`, the sums already hold earlier taps.
+    #[inline(always)]
+    pub(crate) fn fold<I: Isa, F: Taps>(
+        &self,
+        isa: I,
+        rows: usize,
+        taps: &[(usize, f32)],
+        phases: &[f32],
+        sums: &mut [f32],
+        more: bool,
+    ) {
+        let len = rows * self.pitch;
+        let furthest = taps.iter().map(|t| t.0).max().unwrap_or(0);
+        let end = len.next_multiple_of(BLOCK * I::LANES);
+        assert!(furthest + end <= phases.len() && end <= sums.len());
+        let mut i = 0;
+        while i < len {
+            let mut acc = [isa.splat(F::START); BLOCK];
+            if more {
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: i < end and both are multiples of the block, so i + block <= end <= sums.len().
+                    *acc = unsafe { isa.load_ptr(sums.as_ptr().add(i + v * I::LANES)) };
+                }
+            }
+            for &(offset, weight) in taps {
+                let weight = isa.splat(weight);
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: i < end and both are multiples of the block, so offset + i + block <= furthest + end.
+                    let x = unsafe { isa.load_ptr(phases.as_ptr().add(offset + i + v * I::LANES)) };
+                    *acc = F::step(isa, *acc, x, weight);
+                }
+            }
+            for (v, &acc) in acc.iter().enumerate() {
+                // SAFETY: as above, i + block <= end.
+                unsafe { isa.store_ptr(sums.as_mut_ptr().add(i + v * I::LANES), acc) };
+            }
+            i += BLOCK * I::LANES;
+        }
+    }
+
+    /// The sums of the `row`th output row of the band.
+    pub(crate) fn row<'a>(&self, sums: &'a [f32], row: usize) -> &'a [f32] {
+        &sums[row * self.pitch..][..self.window.out_w]
+    }
+}
+
+/// What is done with an element under a tap.
+pub(crate) trait Taps {
+    /// The start of an accumulator.
+    const START: f32;
+    /// `acc` with the element x under a tap of this weight.
+    fn step<I: Isa>(isa: I, acc: I::F, x: I::F, weight: I::F) -> I::F;
+}
+
+/// Σ x·w.
+pub(crate) struct Weighted;
+
+impl Taps for Weighted {
+    const START: f32 = 0.0;
+    #[inline(always)]
+    fn step<I: Isa>(isa: I, acc: I::F, x: I::F, weight: I::F) -> I::F {
+        isa.mul_add(x, weight, acc)
+    }
+}
+
+/// A fold that does not look at weights.
+pub(crate) struct Unweighted<F>(core::marker::PhantomData<F>);
+
+impl<F: Fold> Taps for Unweighted<F> {
+    const START: f32 = F::IDENTITY;
+    #[inline(always)]
+    fn step<I: Isa>(isa: I, acc: I::F, x: I::F, _: I::F) -> I::F {
+        F::step(isa, acc, x)
+    }
+}
+
+/// `to[i] = padded[i · step + q]`, the row padded with `left` times `pad` and as many as needed to the right.
+#[inline(always)]
+fn fill_row<I: Isa>(isa: I, source: &[f32], q: usize, step: usize, left: usize, pad: f32, to: &mut [f32]) {
+    // The first i at or behind the source's first element, and the first behind its last.
+    let first = left.saturating_sub(q).div_ceil(step).min(to.len());
+    let last = (source.len() + left)
+        .saturating_sub(q)
+        .div_ceil(step)
+        .clamp(first, to.len());
+    to[..first].fill(pad);
+    to[last..].fill(pad);
+    if first == last {
+        return;
+    }
+    let from = &source[first * step + q - left..];
+    let to = &mut to[first..last];
+    match step {
+        1 => copy(isa, &from[..to.len()], to),
+        2 => {
+            let mut i = 0;
+            // Two vectors of the source hold one vector of the phase.
+            while i + I::LANES <= to.len() && 2 * (i + I::LANES) <= from.len() {
+                let pair = &from[2 * i..];
+                let (even, _) = isa.deinterleave(isa.load(pair), isa.load(&pair[I::LANES..]));
+                isa.store(&mut to[i..], even);
+                i += I::LANES;
+            }
+            for i in i..to.len() {
+                to[i] = from[2 * i];
+            }
+        }
+        _ => {
+            for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
+                *to = *from;
+            }
+        }
+    }
+}
+
+/// Copies a short row without a call.
+#[inline(always)]
+pub(crate) fn copy<I: Isa>(isa: I, from: &[f32], to: &mut [f32]) {
+    let mut from = from.chunks_exact(I::LANES);
+    let mut to = to.chunks_exact_mut(I::LANES);
+    for (from, to) in from.by_ref().zip(to.by_ref()) {
+        isa.store(to, isa.load(from));
+    }
+    let (from, to) = (from.remainder(), to.into_remainder());
+    isa.store_partial(&mut to[..from.len()], isa.load_partial(from));
+}
