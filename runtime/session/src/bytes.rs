@@ -23,7 +23,11 @@ impl ModelBytes {
     pub fn copy_of(bytes: &[u8]) -> Self {
         let (mut raw, start) = aligned(bytes.len());
         raw[start..start + bytes.len()].copy_from_slice(bytes);
-        Self { raw: Rc::new(raw), start, len: bytes.len() }
+        Self {
+            raw: Rc::new(raw),
+            start,
+            len: bytes.len(),
+        }
     }
 
     /// A file, read whole.
@@ -32,8 +36,12 @@ impl ModelBytes {
     /// What the system says; a file that grows or shrinks meanwhile is [`io::ErrorKind::InvalidData`].
     pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let len = usize::try_from(file.metadata()?.len())
-            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "the file does not fit the address space"))?;
+        let len = usize::try_from(file.metadata()?.len()).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the file does not fit the address space",
+            )
+        })?;
         Self::read_from(&mut file, len)
     }
 
@@ -44,14 +52,20 @@ impl ModelBytes {
     pub fn read_from(reader: &mut impl Read, len: usize) -> io::Result<Self> {
         let (mut raw, start) = aligned(len);
         let changed = || io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read");
-        reader.read_exact(&mut raw[start..start + len]).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => changed(),
-            _ => error,
-        })?;
+        reader
+            .read_exact(&mut raw[start..start + len])
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => changed(),
+                _ => error,
+            })?;
         if reader.read(&mut [0])? > 0 {
             return Err(changed());
         }
-        Ok(Self { raw: Rc::new(raw), start, len })
+        Ok(Self {
+            raw: Rc::new(raw),
+            start,
+            len,
+        })
     }
 }
 
@@ -72,7 +86,9 @@ impl Deref for ModelBytes {
 
 impl std::fmt::Debug for ModelBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ModelBytes").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("ModelBytes")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,7 +100,10 @@ mod tests {
     fn bytes_are_aligned_and_whole() {
         for len in [0usize, 1, 63, 64, 4097] {
             let source: Vec<u8> = (0..len).map(|i| i as u8).collect();
-            for bytes in [ModelBytes::copy_of(&source), ModelBytes::read_from(&mut &source[..], len).unwrap()] {
+            for bytes in [
+                ModelBytes::copy_of(&source),
+                ModelBytes::read_from(&mut &source[..], len).unwrap(),
+            ] {
                 assert_eq!(*bytes, *source);
                 assert_eq!(bytes.as_ptr() as usize % 64, 0);
             }
@@ -93,7 +112,13 @@ mod tests {
 
     #[test]
     fn a_file_that_changes_is_refused() {
-        assert_eq!(ModelBytes::read_from(&mut &b"abc"[..], 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(ModelBytes::read_from(&mut &b"abcde"[..], 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            ModelBytes::read_from(&mut &b"abc"[..], 4).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        assert_eq!(
+            ModelBytes::read_from(&mut &b"abcde"[..], 4).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
     }
 }

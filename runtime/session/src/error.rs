@@ -85,7 +85,10 @@ impl fmt::Display for SessionError {
             Self::Bundle(error) => error.fmt(f),
             Self::Core(error) => error.fmt(f),
             Self::NeedsRuntime { needs, have } => {
-                write!(f, "the bundle needs runtime {needs}, this is {have}: update this program")
+                write!(
+                    f,
+                    "the bundle needs runtime {needs}, this is {have}: update this program"
+                )
             }
             Self::MissingOperators { operators } => write!(
                 f,
@@ -95,23 +98,51 @@ impl fmt::Display for SessionError {
             Self::NoPlan { targets } => write!(
                 f,
                 "the bundle has plans for {} only: pack it again for \"any\" target",
-                if targets.is_empty() { "nothing".to_string() } else { targets.join(", ") }
+                if targets.is_empty() {
+                    "nothing".to_string()
+                } else {
+                    targets.join(", ")
+                }
             ),
             Self::TooLarge { what, bytes, limit } => {
-                write!(f, "the bundle states {bytes} bytes of {what}, the limit is {limit}: raise the memory limit")
+                write!(
+                    f,
+                    "the bundle states {bytes} bytes of {what}, the limit is {limit}: raise the memory limit"
+                )
             }
             Self::InputName { name, problem, known } => {
-                write!(f, "input '{name}' {problem}; the model's inputs are {}", known.join(", "))
+                write!(
+                    f,
+                    "input '{name}' {problem}; the model's inputs are {}",
+                    known.join(", ")
+                )
             }
-            Self::InputType { name, expected, found } => {
+            Self::InputType {
+                name,
+                expected,
+                found,
+            } => {
                 write!(f, "input '{name}' is {found}, the model takes {expected}")
             }
-            Self::InputValue { name, element, value, range: Some((low, high)) } => write!(
+            Self::InputValue {
+                name,
+                element,
+                value,
+                range: Some((low, high)),
+            } => write!(
                 f,
                 "input '{name}': element {element} is {value}, outside of the declared range {low} to {high}"
             ),
-            Self::InputValue { name, element, value, range: None } => {
-                write!(f, "input '{name}': element {element} is {value}; only finite numbers are taken")
+            Self::InputValue {
+                name,
+                element,
+                value,
+                range: None,
+            } => {
+                write!(
+                    f,
+                    "input '{name}': element {element} is {value}; only finite numbers are taken"
+                )
             }
             Self::Description { message } | Self::Pipeline { message } => f.write_str(message),
         }
@@ -143,6 +174,8 @@ impl From<CoreError> for SessionError {
 impl From<OpError> for SessionError {
     /// A tensor that cannot be made of the bytes at hand.
     fn from(error: OpError) -> Self {
-        Self::Pipeline { message: error.to_string() }
+        Self::Pipeline {
+            message: error.to_string(),
+        }
     }
 }

@@ -49,14 +49,25 @@ fn check(session: &mut Session, vector: &GoldenVector<'_>, result: &mut VectorRe
         let shape = shape(&input.dims).ok_or("an input's shape is too large")?;
         Tensor::from_bytes(input.dtype, &shape, input.bytes).map_err(|error| error.to_string())
     };
-    let tensors = vector.inputs.iter().map(tensor).collect::<Result<Vec<_>, String>>()?;
-    let named: Vec<_> = vector.inputs.iter().zip(&tensors).map(|(i, tensor)| (i.name, tensor.view())).collect();
+    let tensors = vector
+        .inputs
+        .iter()
+        .map(tensor)
+        .collect::<Result<Vec<_>, String>>()?;
+    let named: Vec<_> = vector
+        .inputs
+        .iter()
+        .zip(&tensors)
+        .map(|(i, tensor)| (i.name, tensor.view()))
+        .collect();
     let outputs = session.run(&named).map_err(|error| error.to_string())?;
     if vector.outputs.is_empty() {
         return Err("it expects nothing".to_string());
     }
     for expected in &vector.outputs {
-        let found = outputs.get(expected.name).ok_or_else(|| format!("output '{}' is not there", expected.name))?;
+        let found = outputs
+            .get(expected.name)
+            .ok_or_else(|| format!("output '{}' is not there", expected.name))?;
         compare(expected, &found, result).map_err(|why| format!("output '{}': {why}", expected.name))?;
     }
     Ok(())
@@ -66,7 +77,11 @@ fn shape(dims: &[u64]) -> Option<Vec<usize>> {
     dims.iter().map(|&dim| usize::try_from(dim).ok()).collect()
 }
 
-fn compare(expected: &GoldenOutput<'_>, found: &TensorView<'_>, result: &mut VectorResult) -> Result<(), String> {
+fn compare(
+    expected: &GoldenOutput<'_>,
+    found: &TensorView<'_>,
+    result: &mut VectorResult,
+) -> Result<(), String> {
     let dims: Vec<u64> = found.shape().iter().map(|&n| n as u64).collect();
     if expected.dtype != found.dtype() || expected.dims != dims {
         return Err(format!(
@@ -77,11 +92,14 @@ fn compare(expected: &GoldenOutput<'_>, found: &TensorView<'_>, result: &mut Vec
         ));
     }
     let (bytes, abs, rel) = match &expected.expect {
-        Expect::Exact { digest } if *digest == value_digest(found.dtype(), &dims, found.bytes()) => return Ok(()),
+        Expect::Exact { digest } if *digest == value_digest(found.dtype(), &dims, found.bytes()) => {
+            return Ok(());
+        }
         Expect::Exact { .. } => return Err("its bytes differ from the golden ones".to_string()),
         Expect::Close { bytes, abs, rel } => (bytes, f64::from(*abs), f64::from(*rel)),
     };
-    let golden = Tensor::from_bytes(found.dtype(), found.shape(), bytes).map_err(|error| error.to_string())?;
+    let golden =
+        Tensor::from_bytes(found.dtype(), found.shape(), bytes).map_err(|error| error.to_string())?;
     for index in 0..found.len() {
         let (x, v) = (element_at(found, index), element_at(&golden.view(), index));
         if x == v || (x.is_nan() && v.is_nan()) {
@@ -90,7 +108,9 @@ fn compare(expected: &GoldenOutput<'_>, found: &TensorView<'_>, result: &mut Vec
         let (error, tolerance) = ((x - v).abs(), abs + rel * v.abs());
         // Written so that NaN fails.
         if !(x.is_finite() && v.is_finite() && error <= tolerance) {
-            return Err(format!("element {index} is {x}, golden {v}, tolerance {tolerance:e}"));
+            return Err(format!(
+                "element {index} is {x}, golden {v}, tolerance {tolerance:e}"
+            ));
         }
         result.max_abs_error = result.max_abs_error.max(error);
         result.of_tolerance = result.of_tolerance.max(error / tolerance);

@@ -42,8 +42,8 @@
 //!                  Tensors(&'a [(&'a str, TensorView<'a>)]) }
 //! FileBlocks::read(path, block) -> io::Result<FileBlocks>; .ends() -> FileEnds;  pipeline.block() -> Option<usize>
 //! pipeline.answer(&Input, top_k: Option<usize>) -> Result<Answer, SessionError>
-//! Answer { label: String, confidence: f32, top: Vec<Scored { label, index, score }>, rule: bool, flagged: bool }
-//! pipeline.tensors(&Input) -> Result<Prepared, _>   // Prepared::Answer(Answer) | Prepared::Inputs(Vec<(String, Tensor)>)
+//! Answer { label: String, confidence: f32, top: Vec<Scored { label, index, score }>, rule, below_threshold, flagged: bool }
+//! pipeline.prepare(&Input) -> Result<Prepared, _>   // Prepared::Answer(Answer) | Prepared::Inputs(Vec<(String, Tensor)>)
 //! pipeline.classify(outputs: &[(&str, TensorView)], top_k) -> Result<Answer, _>  // post-processing alone
 //!
 //! // cascade ---------------------------------------------------------------------------------------------------
@@ -62,6 +62,7 @@ mod error;
 mod golden;
 mod model;
 mod options;
+pub mod pipeline;
 mod prepared;
 mod session;
 mod validate;
@@ -71,6 +72,7 @@ pub use error::SessionError;
 pub use golden::{SelfTest, VectorResult};
 pub use model::{MAX_PORTS, PortInfo};
 pub use options::{OnBadInput, SessionOptions};
+pub use pipeline::{Answer, FileBlocks, FileEnds, ImageRgb, Input, Pipeline, Prepared, Scored};
 pub use sanderling_core::backend::MemoryUse;
 pub use sanderling_core::{DType, Dim, Graph, Tensor, TensorType, TensorView};
 pub use sanderling_cpu::{Profile, ProfileRow};
@@ -80,13 +82,19 @@ pub use validate::{Counters, InputFlags};
 use sanderling_bundle::RuntimeVersion;
 
 /// Version of this runtime, against which bundles state the oldest that may run them.
-pub const RUNTIME_VERSION: RuntimeVersion = RuntimeVersion { major: 0, minor: 1, patch: 0 };
+pub const RUNTIME_VERSION: RuntimeVersion = RuntimeVersion {
+    major: 0,
+    minor: 1,
+    patch: 0,
+};
 
 /// The operators of this build as `domain:OpType`, sorted: what an agent reports.
 #[must_use]
 pub fn operators() -> Vec<String> {
-    let mut names: Vec<String> =
-        sanderling_core::ops::ALL.iter().map(|op| qualified(op.domain(), op.name())).collect();
+    let mut names: Vec<String> = sanderling_core::ops::ALL
+        .iter()
+        .map(|op| qualified(op.domain(), op.name()))
+        .collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -26,8 +26,14 @@ pub struct PortInfo {
 
 /// Where a model comes from.
 enum Source {
-    Bundle { bytes: ModelBytes, plan: Range<usize>, manifest: Box<Manifest> },
-    Graph { plan: Vec<u8> },
+    Bundle {
+        bytes: ModelBytes,
+        plan: Range<usize>,
+        manifest: Box<Manifest>,
+    },
+    Graph {
+        plan: Vec<u8>,
+    },
 }
 
 pub(crate) struct Model {
@@ -54,7 +60,16 @@ impl Model {
         let parsed = PlanView::parse(&bytes[plan.clone()])?;
         let inputs = ports(&parsed, parsed.inputs(), &manifest.inputs)?;
         let outputs = ports(&parsed, parsed.outputs(), &manifest.outputs)?;
-        Ok(Self { inputs, outputs, constants, source: Source::Bundle { bytes, plan, manifest } })
+        Ok(Self {
+            inputs,
+            outputs,
+            constants,
+            source: Source::Bundle {
+                bytes,
+                plan,
+                manifest,
+            },
+        })
     }
 
     /// Encodes a graph's plan and takes its constants.
@@ -66,7 +81,12 @@ impl Model {
         let parsed = PlanView::parse(&bytes)?;
         let inputs = ports(&parsed, parsed.inputs(), &[])?;
         let outputs = ports(&parsed, parsed.outputs(), &[])?;
-        Ok(Self { inputs, outputs, constants: Rc::new(constants), source: Source::Graph { plan: bytes } })
+        Ok(Self {
+            inputs,
+            outputs,
+            constants: Rc::new(constants),
+            source: Source::Graph { plan: bytes },
+        })
     }
 
     /// The plan; its bytes were checked at load and do not change.
@@ -93,17 +113,26 @@ impl Model {
 /// Runtime version, operators and memory, before anything is taken.
 fn check_needs(manifest: &Manifest, options: &SessionOptions) -> Result<(), SessionError> {
     if manifest.min_runtime > RUNTIME_VERSION {
-        return Err(SessionError::NeedsRuntime { needs: manifest.min_runtime, have: RUNTIME_VERSION });
+        return Err(SessionError::NeedsRuntime {
+            needs: manifest.min_runtime,
+            have: RUNTIME_VERSION,
+        });
     }
     let operators = missing_operators(options.operators, &manifest.operators);
     if !operators.is_empty() {
         return Err(SessionError::MissingOperators { operators });
     }
     let resources = &manifest.resources;
-    let bytes = resources.constant_bytes.saturating_add(resources.arena_bytes.unwrap_or(0));
+    let bytes = resources
+        .constant_bytes
+        .saturating_add(resources.arena_bytes.unwrap_or(0));
     if bytes > options.memory_limit {
         let what = "weights and intermediates";
-        return Err(SessionError::TooLarge { what, bytes, limit: options.memory_limit });
+        return Err(SessionError::TooLarge {
+            what,
+            bytes,
+            limit: options.memory_limit,
+        });
     }
     Ok(())
 }
@@ -121,11 +150,18 @@ fn ports(
     let port = |id: ValueId| {
         let value = plan.value(id);
         let spec = specs.iter().find(|spec| spec.name == value.name);
-        PortInfo { name: value.name.to_string(), ty: value.ty(), range: spec.and_then(|spec| spec.range) }
+        PortInfo {
+            name: value.name.to_string(),
+            ty: value.ty(),
+            range: spec.and_then(|spec| spec.range),
+        }
     };
     let ports: Vec<PortInfo> = ids.map(port).collect();
     if ports.len() > MAX_PORTS {
-        let message = format!("the model has {} inputs or outputs, a session takes {MAX_PORTS}", ports.len());
+        let message = format!(
+            "the model has {} inputs or outputs, a session takes {MAX_PORTS}",
+            ports.len()
+        );
         return Err(SessionError::Description { message });
     }
     Ok(ports)
@@ -147,11 +183,22 @@ impl BundleConstants {
     fn new(bytes: &ModelBytes, view: &BundleView<'_>) -> Self {
         let tensors = view.tensors().iter().map(|tensor| {
             // The reader has checked that the data is as long as the shape says: dimensions fit the address space.
-            let shape = tensor.dims.iter().map(|dim| usize::try_from(dim).unwrap_or(usize::MAX)).collect();
-            let range = if tensor.data.is_empty() { 0..0 } else { range_in(bytes, tensor.data) };
+            let shape = tensor
+                .dims
+                .iter()
+                .map(|dim| usize::try_from(dim).unwrap_or(usize::MAX))
+                .collect();
+            let range = if tensor.data.is_empty() {
+                0..0
+            } else {
+                range_in(bytes, tensor.data)
+            };
             (tensor.dtype, shape, range)
         });
-        Self { bytes: bytes.clone(), tensors: tensors.collect() }
+        Self {
+            bytes: bytes.clone(),
+            tensors: tensors.collect(),
+        }
     }
 }
 

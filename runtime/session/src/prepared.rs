@@ -23,7 +23,11 @@ enum Origin {
 /// An output of the model.
 enum OutputFrom {
     /// Output of a part; read back where it lies on a device.
-    Part { part: usize, output: usize, host: Option<Tensor> },
+    Part {
+        part: usize,
+        output: usize,
+        host: Option<Tensor>,
+    },
     /// A constant of the plan.
     Constant(u32),
     /// Known from shapes, or copied from an input.
@@ -54,9 +58,16 @@ pub(crate) struct Preparer<'a> {
 
 impl Preparer<'_> {
     /// Prepares a model for inputs of these types.
-    pub(crate) fn prepare(&self, model: &Model, types: &[(DType, &[usize])]) -> Result<Prepared, SessionError> {
+    pub(crate) fn prepare(
+        &self,
+        model: &Model,
+        types: &[(DType, &[usize])],
+    ) -> Result<Prepared, SessionError> {
         let plan = model.plan()?;
-        let wanted: Vec<TensorType> = types.iter().map(|(dtype, shape)| TensorType::fixed(*dtype, shape)).collect();
+        let wanted: Vec<TensorType> = types
+            .iter()
+            .map(|(dtype, shape)| TensorType::fixed(*dtype, shape))
+            .collect();
         let facts = infer::specialise(&plan, &*model.constants, self.operators, &wanted)?;
         let backends: Vec<&dyn Backend> = self.backends.iter().map(|backend| &**backend).collect();
         let parts = partition(&plan, &facts, &backends)?;
@@ -77,7 +88,10 @@ impl Preparer<'_> {
             let executable = backend.prepare(&segment)?;
             left = left.saturating_sub(total(executable.memory_use()));
             let row = |(node, kernel): (usize, String)| {
-                (plan.node(node).name().to_string(), format!("{}: {kernel}", backend.name()))
+                (
+                    plan.node(node).name().to_string(),
+                    format!("{}: {kernel}", backend.name()),
+                )
             };
             kernels.extend(executable.kernels().into_iter().map(row));
             let from = |id: &ValueId| source(&plan, &parts[..index], *id);
@@ -85,7 +99,13 @@ impl Preparer<'_> {
             ready.push(Ready { inputs, executable });
         }
         let shapes = types.iter().map(|(_, shape)| Box::from(*shape)).collect();
-        let mut prepared = Prepared { shapes, parts: ready, outputs: Vec::new(), copied: Vec::new(), kernels };
+        let mut prepared = Prepared {
+            shapes,
+            parts: ready,
+            outputs: Vec::new(),
+            copied: Vec::new(),
+            kernels,
+        };
         for id in plan.outputs() {
             prepared.add_output(&plan, &parts, &facts, types, id)?;
         }
@@ -94,7 +114,10 @@ impl Preparer<'_> {
 }
 
 pub(crate) fn total(memory: MemoryUse) -> u64 {
-    memory.arena.saturating_add(memory.scratch).saturating_add(memory.packed)
+    memory
+        .arena
+        .saturating_add(memory.scratch)
+        .saturating_add(memory.packed)
 }
 
 fn source(plan: &PlanView<'_>, before: &[Part], id: ValueId) -> Result<Origin, SessionError> {
@@ -126,7 +149,11 @@ impl Prepared {
         let output = match facts.data(id) {
             Some(data) => OutputFrom::Held(data.clone()),
             None => match source(plan, parts, id)? {
-                Origin::Part { part, output } => OutputFrom::Part { part, output, host: None },
+                Origin::Part { part, output } => OutputFrom::Part {
+                    part,
+                    output,
+                    host: None,
+                },
                 Origin::Constant(index) => OutputFrom::Constant(index),
                 Origin::Input(index) => {
                     self.copied.push((self.outputs.len(), index));
@@ -139,7 +166,10 @@ impl Prepared {
     }
 
     pub(crate) fn is_for(&self, inputs: &[TensorView<'_>]) -> bool {
-        self.shapes.iter().map(|shape| &**shape).eq(inputs.iter().map(TensorView::shape))
+        self.shapes
+            .iter()
+            .map(|shape| &**shape)
+            .eq(inputs.iter().map(TensorView::shape))
     }
 
     pub(crate) fn memory_use(&self) -> MemoryUse {
@@ -181,7 +211,10 @@ impl Prepared {
         }
         for &(output, input) in &self.copied {
             if let OutputFrom::Held(tensor) = &mut self.outputs[output] {
-                tensor.view_mut().bytes_mut().copy_from_slice(inputs[input].bytes());
+                tensor
+                    .view_mut()
+                    .bytes_mut()
+                    .copy_from_slice(inputs[input].bytes());
             }
         }
         self.read_back()
@@ -190,7 +223,9 @@ impl Prepared {
     /// Copies outputs that lie on a device.
     fn read_back(&mut self) -> Result<(), SessionError> {
         for from in &mut self.outputs {
-            let OutputFrom::Part { part, output, host } = from else { continue };
+            let OutputFrom::Part { part, output, host } = from else {
+                continue;
+            };
             let executable = &mut self.parts[*part].executable;
             if matches!(executable.output(*output), Some(Located::Host(_))) {
                 continue;

@@ -58,8 +58,15 @@ impl Session {
     fn new(model: Model, options: &SessionOptions) -> Self {
         let mut backends = options.backends.clone();
         if backends.is_empty() {
-            let cpu = CpuOptions { profile: options.profile.clone(), ..CpuOptions::detect(options.threads) };
-            backends.push(Rc::new(CpuBackend::new(CpuTable(sanderling_cpu::ops::ALL), options.operators, cpu)));
+            let cpu = CpuOptions {
+                profile: options.profile.clone(),
+                ..CpuOptions::detect(options.threads)
+            };
+            backends.push(Rc::new(CpuBackend::new(
+                CpuTable(sanderling_cpu::ops::ALL),
+                options.operators,
+                cpu,
+            )));
         }
         Self {
             model,
@@ -68,7 +75,10 @@ impl Session {
             memory_limit: options.memory_limit,
             shapes_kept: options.shapes_kept.max(1),
             prepared: Vec::new(),
-            policy: Policy { non_finite: options.non_finite, out_of_range: options.out_of_range },
+            policy: Policy {
+                non_finite: options.non_finite,
+                out_of_range: options.out_of_range,
+            },
             counters: Counters::default(),
         }
     }
@@ -107,7 +117,12 @@ impl Session {
     #[must_use]
     pub fn kernels(&self) -> Vec<KernelRow> {
         let rows = self.prepared.first().map_or(&[][..], Prepared::kernels);
-        rows.iter().map(|(node, kernel)| KernelRow { node: node.clone(), kernel: kernel.clone() }).collect()
+        rows.iter()
+            .map(|(node, kernel)| KernelRow {
+                node: node.clone(),
+                kernel: kernel.clone(),
+            })
+            .collect()
     }
 
     /// Bytes that all prepared shapes hold; packed weights that they share are counted for each.
@@ -130,11 +145,16 @@ impl Session {
     pub fn warm_up(&mut self, shapes: &[(&str, &[usize])]) -> Result<(), SessionError> {
         let dtype = |name: &str| {
             let port = self.model.inputs.iter().find(|port| port.name == name);
-            port.and_then(|port| port.ty.as_ref()).map_or(DType::F32, |ty| ty.dtype)
+            port.and_then(|port| port.ty.as_ref())
+                .map_or(DType::F32, |ty| ty.dtype)
         };
         let zeros = |&(name, shape): &(&str, &[usize])| Tensor::zeros(dtype(name), shape);
         let tensors = shapes.iter().map(zeros).collect::<Result<Vec<_>, _>>()?;
-        let named: Vec<_> = shapes.iter().zip(&tensors).map(|(&(name, _), tensor)| (name, tensor.view())).collect();
+        let named: Vec<_> = shapes
+            .iter()
+            .zip(&tensors)
+            .map(|(&(name, _), tensor)| (name, tensor.view()))
+            .collect();
         let mut views = [None; MAX_PORTS];
         let count = self.order(&named, &mut views)?;
         self.run_ordered(&collect(&views, count))
@@ -168,13 +188,21 @@ impl Session {
                 return Err(error);
             }
         }
-        Ok(Outputs { model: &self.model, prepared: self.prepared.first(), flags })
+        Ok(Outputs {
+            model: &self.model,
+            prepared: self.prepared.first(),
+            flags,
+        })
     }
 
     /// Copies inputs that do not lie on an element's boundary.
     fn run_copied(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, SessionError> {
         let copies: Vec<Tensor> = inputs.iter().map(|(_, view)| view.to_tensor()).collect();
-        let named: Vec<_> = inputs.iter().zip(&copies).map(|((name, _), copy)| (*name, copy.view())).collect();
+        let named: Vec<_> = inputs
+            .iter()
+            .zip(&copies)
+            .map(|((name, _), copy)| (*name, copy.view()))
+            .collect();
         self.run(&named)
     }
 
@@ -248,7 +276,9 @@ impl Session {
             return Ok(SelfTest::default());
         };
         let vectors = BundleView::parse(&bytes)?.golden()?;
-        Ok(SelfTest { vectors: vectors.iter().map(|vector| golden::run(self, vector)).collect() })
+        Ok(SelfTest {
+            vectors: vectors.iter().map(|vector| golden::run(self, vector)).collect(),
+        })
     }
 }
 
@@ -269,7 +299,10 @@ fn collect<'v>(views: &[Option<TensorView<'v>>; MAX_PORTS], count: usize) -> Ord
     // A model without inputs has a count of 0: what fills the array is not looked at.
     let filler = filler.or_else(|| TensorView::new(DType::U8, &[0], &[]).ok());
     let filler = filler.expect("an empty tensor is a tensor");
-    Ordered { views: std::array::from_fn(|i| views[i].unwrap_or(filler)), count }
+    Ordered {
+        views: std::array::from_fn(|i| views[i].unwrap_or(filler)),
+        count,
+    }
 }
 
 fn is_aligned(view: &TensorView<'_>) -> bool {

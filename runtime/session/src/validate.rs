@@ -74,7 +74,12 @@ pub(crate) fn check_values(
 ) -> Result<(), SessionError> {
     let refuse = |element, range| {
         let value = element_at(view, element);
-        Err(SessionError::InputValue { name: port.name.clone(), element, value, range })
+        Err(SessionError::InputValue {
+            name: port.name.clone(),
+            element,
+            value,
+            range,
+        })
     };
     if let Some(element) = first_non_finite(view) {
         counters.non_finite += 1;
@@ -83,7 +88,10 @@ pub(crate) fn check_values(
             return refuse(element, None);
         }
     }
-    if let Some((element, range)) = port.range.and_then(|range| Some((first_outside(view, range)?, range))) {
+    if let Some((element, range)) = port
+        .range
+        .and_then(|range| Some((first_outside(view, range)?, range)))
+    {
         counters.out_of_range += 1;
         flags.out_of_range = true;
         if policy.out_of_range == OnBadInput::Reject {
@@ -95,7 +103,10 @@ pub(crate) fn check_values(
 
 fn first_non_finite(view: &TensorView<'_>) -> Option<usize> {
     fn half(view: &TensorView<'_>, exponent: u16) -> Option<usize> {
-        let words = view.bytes().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let words = view
+            .bytes()
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
         words.into_iter().position(|bits| bits & exponent == exponent)
     }
     match view.dtype() {
@@ -111,8 +122,16 @@ fn first_non_finite(view: &TensorView<'_>) -> Option<usize> {
 fn first_outside(view: &TensorView<'_>, (low, high): (f64, f64)) -> Option<usize> {
     let outside = |x: f64| x < low || x > high;
     match view.dtype() {
-        DType::F32 => view.as_slice::<f32>().ok()?.iter().position(|&x| outside(f64::from(x))),
-        DType::I32 => view.as_slice::<i32>().ok()?.iter().position(|&x| outside(f64::from(x))),
+        DType::F32 => view
+            .as_slice::<f32>()
+            .ok()?
+            .iter()
+            .position(|&x| outside(f64::from(x))),
+        DType::I32 => view
+            .as_slice::<i32>()
+            .ok()?
+            .iter()
+            .position(|&x| outside(f64::from(x))),
         DType::U8 => view.bytes().iter().position(|&x| outside(f64::from(x))),
         _ => (0..view.len()).find(|&i| outside(element_at(view, i))),
     }
