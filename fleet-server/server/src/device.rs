@@ -1,0 +1,263 @@
+//! The devices' API: enrolment and check-in, each signed by the device's key.
+
+use crate::app::{App, Shared};
+use crate::auth::Peer;
+use crate::problem::Problem;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use sanderling_store::{CheckInWrite, Enrolment};
+use sanderling_trust::PublicKey;
+use sanderling_trust::http_sig::{Proof, Request, Unverified};
+use sanderling_wire::{
+    CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody, api,
+};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Devices whose key is kept in memory; beyond, all are forgotten and read again.
+const MAX_KEYS: usize = 131_072;
+/// Nonces kept of one device. Beyond, the time of the oldest becomes the floor under signature times.
+const MAX_NONCES: usize = 32;
+/// Answers in a window before its errors mean anything.
+const MIN_ANSWERS: u64 = 20;
+/// Share of answers in a window that may be errors: the health metric `errors` is failed above it.
+const MAX_ERROR_SHARE: f64 = 0.05;
+
+/// What is kept in memory of a device, to check its requests.
+struct Known {
+    key: PublicKey,
+    hardware: HardwareId,
+    /// Check-ins signed at or before this are refused.
+    floor: u64,
+    /// (time, nonce) of check-ins since.
+    nonces: Vec<(u64, Digest)>,
+}
+
+/// Checks who sends a request, and that it was not sent before.
+#[derive(Default)]
+pub(crate) struct Guard {
+    known: Mutex<HashMap<DeviceId, Known>>,
+}
+
+impl Guard {
+    /// Whose a signed request is.
+    pub(crate) async fn check(
+        &self,
+        app: &App,
+        request: &Request<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Proof, Problem> {
+        let unverified = parse_headers(headers)?;
+        let device = unverified.device();
+        let cached = self.with(device, |known| known.key.clone());
+        let key = match cached {
+            Some(key) => key,
+            None => self.learn(app, device).await?,
+        };
+        let proof = unverified.verify(&key, request)?;
+        proof.check_time(app.now(), api::SIGNATURE_WINDOW_S)?;
+        Ok(proof)
+    }
+
+    fn with<T>(&self, device: DeviceId, f: impl FnOnce(&mut Known) -> T) -> Option<T> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&device).map(f)
+    }
+
+    /// Reads a device's key. The newest signature time in the store is the floor: what was signed before it was
+    /// seen by this server or the one before.
+    async fn learn(&self, app: &App, device: DeviceId) -> Result<PublicKey, Problem> {
+        let record = app.store.device(device).await?.ok_or_else(|| {
+            // Says no more than a bad signature does.
+            Problem::unauthorized(
+                format!("device {device} is not enrolled here"),
+                "enrol it with a new enrolment string",
+            )
+        })?;
+        if record.device.decommissioned_at.is_some() {
+            return Err(Problem::forbidden(
+                "decommissioned",
+                format!("device {device} was decommissioned"),
+                "enrol it anew with a new key",
+            ));
+        }
+        let key = PublicKey::ed25519(&record.device.public_key);
+        let known = Known {
+            key: key.clone(),
+            hardware: record.device.hardware,
+            floor: record.state.map_or(0, |state| state.last_signed),
+            nonces: Vec::new(),
+        };
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_KEYS {
+            // Floors are read again from the store, where every accepted check-in has left its time.
+            all.clear();
+        }
+        all.entry(device).or_insert(known);
+        Ok(key)
+    }
+
+    /// Refuses a check-in that was sent before.
+    fn fresh(&self, proof: &Proof) -> Result<(), Problem> {
+        let nonce = Digest::of(proof.nonce.as_bytes());
+        let new = self.with(proof.device, |known| {
+            let replayed = proof.created <= known.floor || known.nonces.iter().any(|(_, seen)| *seen == nonce);
+            if !replayed {
+                known.nonces.push((proof.created, nonce));
+                if known.nonces.len() > MAX_NONCES {
+                    let oldest = known.nonces.iter().map(|(time, _)| *time).min().unwrap_or(0);
+                    known.floor = known.floor.max(oldest);
+                    known.nonces.retain(|(time, _)| *time > oldest);
+                }
+            }
+            !replayed
+        });
+        if new == Some(true) {
+            return Ok(());
+        }
+        Err(Problem::conflict(
+            "replay",
+            "this check-in was received before, or is older than one that was",
+            "sign each check-in anew, with a new nonce and the time of now",
+        ))
+    }
+
+    /// Forgets a device: it was decommissioned.
+    pub(crate) fn forget(&self, device: DeviceId) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&device);
+    }
+
+    /// The key of a device, for the broker.
+    pub(crate) async fn key(&self, app: &App, device: DeviceId) -> Option<PublicKey> {
+        match self.with(device, |known| known.key.clone()) {
+            Some(key) => Some(key),
+            None => self.learn(app, device).await.ok(),
+        }
+    }
+}
+
+fn parse_headers(headers: &HeaderMap) -> Result<Unverified, Problem> {
+    let text = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
+            (Some(value), None) => value.to_owned(),
+            _ => String::new(),
+        }
+    };
+    Ok(Unverified::parse(&text("content-digest"), &text("signature-input"), &text("signature"))?)
+}
+
+/// The signed parts of a request.
+pub(crate) fn signed<'a>(method: &'a Method, uri: &'a Uri, body: &'a [u8]) -> Request<'a> {
+    Request { method: method.as_str(), path: uri.path(), query: uri.query(), body }
+}
+
+fn message<T: serde::Serialize>(reply: &T) -> Response {
+    let bytes = sanderling_wire::encode(reply);
+    ([(header::CONTENT_TYPE, api::CONTENT_TYPE)], bytes).into_response()
+}
+
+fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    sanderling_wire::decode(body)
+        .map_err(|error| Problem::bad_request(error.to_string(), "update the older of device and server"))
+}
+
+/// `POST /v1/device/enrol`.
+pub(crate) async fn enrol(
+    State(app): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    if !app.throttle.may_try(peer.0.ip(), app.now()) {
+        return Err(Problem::too_many());
+    }
+    let request: EnrolRequest = decode(&body)?;
+    let key = PublicKey::ed25519(&request.public_key);
+    let proof = parse_headers(&headers)?.verify(&key, &signed(&method, &uri, &body))?;
+    proof.check_time(app.now(), api::SIGNATURE_WINDOW_S)?;
+    let enrolment = Enrolment {
+        token: Digest::of(request.token.as_bytes()),
+        public_key: request.public_key,
+        hardware: request.hardware,
+        runtime: request.runtime,
+        now: app.now(),
+    };
+    let enrolled = app.store.enrol(enrolment).await.map_err(|error| {
+        app.throttle.failed(peer.0.ip(), app.now());
+        Problem::from(error)
+    })?;
+    if enrolled.new {
+        tracing::info!(device = %enrolled.device, "a device enrolled");
+    }
+    Ok(message(&EnrolReply {
+        device: enrolled.device,
+        mqtt: app.mqtt.clone(),
+        poll_interval_s: app.config.timing.poll_interval_s,
+        server_time: app.now(),
+    }))
+}
+
+/// `POST /v1/device/checkin`.
+pub(crate) async fn check_in(
+    State(app): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let start = Instant::now();
+    let proof = app.guard.check(&app, &signed(&method, &uri, &body), &headers).await?;
+    let device = proof.device;
+    let check_in: CheckIn = decode(&body)?;
+    if check_in.records.len() > api::MAX_RECORDS {
+        let detail = format!("{} records in one check-in; {} are taken", check_in.records.len(), api::MAX_RECORDS);
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-many-records",
+            "Too much at once",
+            detail,
+            "send the rest with the next check-in",
+        ));
+    }
+    app.guard.fresh(&proof)?;
+    let now = app.now();
+    let write = CheckInWrite {
+        device,
+        now,
+        signed_at: proof.created,
+        failed_metrics: failed_metrics(&check_in.records),
+        mint: app.minter.policy(device, app.registry.versions().1),
+        check_in,
+    };
+    let stored = app.store.check_in(write).await?;
+    let hardware = app.guard.with(device, |known| known.hardware.clone());
+    let hardware = hardware.ok_or_else(|| Problem::unauthorized("the device was decommissioned", "enrol it anew"))?;
+    let director = app.minter.document(&app, device, &hardware, &stored).await?;
+    app.metrics.check_ins.inc();
+    app.metrics.records.inc_by(u64::from(stored.fresh));
+    app.metrics.check_in_seconds.observe(start.elapsed().as_secs_f64());
+    Ok(message(&CheckInReply {
+        director: director.to_vec(),
+        acknowledged: stored.acknowledged,
+        next_check_in_s: app.config.timing.poll_interval_s,
+        server_time: now,
+    }))
+}
+
+/// Health metrics that the telemetry fails, by one rule for every device.
+fn failed_metrics(records: &[Record]) -> Vec<String> {
+    let failing = records.iter().any(|record| match &record.body {
+        RecordBody::Serving(window) => {
+            let asked = window.answers.saturating_add(window.errors);
+            asked >= MIN_ANSWERS && window.errors as f64 > MAX_ERROR_SHARE * asked as f64
+        }
+        _ => false,
+    });
+    if failing { vec!["errors".to_owned()] } else { Vec::new() }
+}

@@ -1,0 +1,350 @@
+//! The executor of plans: reads what the planner needs, writes what it decides, rings the doorbells. It makes no choices.
+//!
+//! A plan becomes one transaction: assignments, what devices are to run, the rollout's new state, a ledger entry. If the
+//! server dies before it, the same plan is made again; after it, devices learn of it at their next check-in.
+
+use crate::app::{App, Shared};
+use crate::problem::Problem;
+use sanderling_rollout::{
+    Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze, HealthMetric, Input,
+    Inventory, InventoryBuilder, MetricEvidence, PairedEvidence, Plan, Rollout, Status, apply, plan,
+};
+use sanderling_store::{
+    Alias, AssignmentRow, Change, Desired, HealthRow, Mode, PairedCount, RolloutRow, ledger::NewEntry,
+};
+use sanderling_wire::{DeviceId, HardwareId, RolloutId, RuntimeInfo};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Rollouts looked at; older ones are read one by one.
+pub(crate) const MAX_ROLLOUTS: u32 = 1000;
+/// The setting that holds the emergency brake.
+const FREEZE: &str = "freeze";
+/// The alias that says which version of a model the fleet runs.
+pub(crate) const CHAMPION: &str = "champion";
+
+/// A rollout's state as stored, beside its assignments.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) rollout: Rollout,
+    classes: Vec<HardwareId>,
+    excluded: Vec<ExclusionGroup>,
+}
+
+impl State {
+    pub(crate) fn new(rollout: Rollout) -> Self {
+        Self { rollout, classes: Vec::new(), excluded: Vec::new() }
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A rollout with everything the planner looks at but the fleet.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) rollout: Rollout,
+    pub(crate) assignments: Assignments,
+    pub(crate) evidence: Evidence,
+    pub(crate) created_by: String,
+}
+
+/// Runs until the server stops: looks at the live rollouts when something was committed, and from time to time.
+pub(crate) async fn run(app: Shared) {
+    let timing = &app.config.timing;
+    let debounce = Duration::from_millis(timing.plan_debounce_ms);
+    let mut heads = app.store.heads();
+    loop {
+        let began = Instant::now();
+        if let Err(problem) = look(&app).await {
+            tracing::error!(detail = problem.detail(), "the rollouts could not be planned");
+        }
+        // A fleet so large that planning is slow is planned less often: at most a fifth of the time.
+        let rest = debounce.max(began.elapsed() * 4);
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = app.stopped() => return,
+        }
+        tokio::select! {
+            changed = heads.changed() => if changed.is_err() { return },
+            () = app.look.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(timing.plan_interval_s)) => {}
+            () = app.stopped() => return,
+        }
+    }
+}
+
+/// Plans every live rollout once.
+async fn look(app: &App) -> Result<(), Problem> {
+    let _alone = app.operations.lock().await;
+    let rows = app.store.rollouts(MAX_ROLLOUTS).await?;
+    let live: Vec<_> = rows.into_iter().filter(|row| is_live(&row.status)).collect();
+    app.metrics.live_rollouts.set(live.len() as i64);
+    if live.is_empty() {
+        return Ok(());
+    }
+    let (inventory, freeze) = (inventory(app).await?, freeze(app).await?);
+    for row in live {
+        let began = Instant::now();
+        let loaded = load(app, row).await?;
+        let made = input(&loaded, &inventory, freeze.as_ref(), app.now(), plan).map_err(planning)?;
+        app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
+        if !made.is_empty() {
+            let (changes, devices) = execute(app, loaded, &made, None).await?;
+            app.store.commit(changes).await?;
+            app.doorbell.ring(&devices);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a stored status is one that evidence still counts for.
+pub(crate) fn is_live(status: &str) -> bool {
+    matches!(status, "running" | "paused")
+}
+
+/// Calls `f` with the planner's input.
+pub(crate) fn input<T>(
+    loaded: &Loaded,
+    inventory: &Inventory,
+    freeze: Option<&Freeze>,
+    now: u64,
+    f: impl FnOnce(&Input<'_>) -> T,
+) -> T {
+    let Loaded { rollout, assignments, evidence, .. } = loaded;
+    f(&Input { rollout, assignments, inventory, evidence, freeze, now })
+}
+
+/// A planner's refusal that is nobody's request.
+pub(crate) fn planning(error: sanderling_rollout::Error) -> Problem {
+    Problem::internal("planning a rollout", &error)
+}
+
+/// The fleet's emergency brake, if it is on.
+pub(crate) async fn freeze(app: &App) -> Result<Option<Freeze>, Problem> {
+    let stored = app.store.setting(FREEZE).await?.filter(|text| !text.is_empty());
+    let parse = |text: String| serde_json::from_str(&text);
+    stored.map(parse).transpose().map_err(|error| Problem::internal("reading the freeze", &error))
+}
+
+/// Stores or forgets the brake.
+pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Change {
+    let value = freeze.and_then(|freeze| serde_json::to_string(freeze).ok()).unwrap_or_default();
+    Change::Set { name: FREEZE, value }
+}
+
+/// The fleet as the planner sees it.
+pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
+    let fleet = app.store.fleet().await?;
+    let runtimes: HashMap<_, _> = app.store.runtimes().await?.into_iter().collect();
+    let mut builder = InventoryBuilder::with_capacity(fleet.len());
+    let mut profiles = HashMap::new();
+    for row in fleet {
+        let Some(runtime) = runtimes.get(&row.runtime) else { continue };
+        let profile = *profiles
+            .entry((row.hardware.clone(), row.runtime))
+            .or_insert_with(|| builder.profile(&row.hardware, &normal(runtime)));
+        let version = builder.version(row.active);
+        builder.device(Device {
+            id: row.device,
+            profile,
+            version,
+            running_since: row.active_since,
+            last_seen: row.last_seen,
+            frozen: row.frozen,
+        });
+    }
+    builder.build().map_err(planning)
+}
+
+/// A runtime with its operators named as bundles' requirements are.
+fn normal(runtime: &RuntimeInfo) -> RuntimeInfo {
+    let operators = runtime.operators.iter().map(|name| operator_name(name)).collect();
+    RuntimeInfo { operators, ..runtime.clone() }
+}
+
+/// `domain:OpType` with ONNX's own domain written as the empty one.
+pub(crate) fn operator_name(name: &str) -> String {
+    match name.strip_prefix("ai.onnx:") {
+        Some(operator) => format!(":{operator}"),
+        None => name.to_owned(),
+    }
+}
+
+/// Reads a rollout.
+pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> {
+    let damaged = |error: &dyn std::fmt::Display| Problem::internal("reading a rollout", error);
+    let state: State = serde_json::from_str(&row.state).map_err(|error| damaged(&error))?;
+    let stored = app.store.assignments(row.id).await?;
+    let rows = stored.iter().map(|row| parse_row(&state.classes, row)).collect::<Option<Vec<_>>>();
+    let rows = rows.ok_or_else(|| damaged(&"an assignment's hardware class is not the rollout's"))?;
+    let assignments =
+        Assignments::from_parts(state.classes, rows, state.excluded).map_err(|error| damaged(&error))?;
+    let paired = app.store.paired_counts(row.id).await?;
+    let health = app.store.health(row.id).await?;
+    let evidence = evidence(&state.rollout.policy.metrics, paired, health);
+    Ok(Loaded { rollout: state.rollout, assignments, evidence, created_by: row.created_by })
+}
+
+fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> {
+    let class = classes.iter().position(|class| *class == row.hardware)?;
+    Some(Assignment {
+        device: row.device,
+        class: u16::try_from(class).ok()?,
+        stage: row.stage,
+        enrolled_at: row.enrolled_at,
+        target_at: row.target_at,
+        silent_at: row.silent_at,
+        reverted_at: row.reverted_at,
+    })
+}
+
+fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<HealthRow>) -> Evidence {
+    let mut counted = PairedEvidence::default();
+    for PairedCount { hardware, inputs, disagreements } in paired {
+        let counts = Counts { inputs, disagreements };
+        match hardware {
+            None => counted.fleet = counts,
+            Some(class) => counted.classes.push((class, counts)),
+        }
+    }
+    let of_kind = |kind: &str| -> Vec<DeviceEvent> {
+        let rows = health.iter().filter(|row| row.kind == kind);
+        rows.map(|row| DeviceEvent { device: row.device, at: row.at }).collect()
+    };
+    // A device that went back by itself fails the metric `fallback`.
+    let kind_of = |metric: &str| if metric == "fallback" { "fell_back".to_owned() } else { metric.to_owned() };
+    let metric = |metric: &HealthMetric| MetricEvidence {
+        metric: metric.name.clone(),
+        failures: of_kind(&kind_of(&metric.name)),
+    };
+    Evidence {
+        paired: counted,
+        self_test_failures: of_kind("self_test_failed"),
+        crash_loops: of_kind("crash_loop"),
+        health: metrics.iter().map(metric).collect(),
+    }
+}
+
+/// A rollout as it will be once a plan is carried out.
+pub(crate) fn preview(loaded: &Loaded, made: &Plan) -> Result<Loaded, Problem> {
+    let mut after = loaded.clone();
+    apply(&mut after.rollout, &mut after.assignments, made).map_err(planning)?;
+    Ok(after)
+}
+
+/// A plan as changes, and the devices to ring.
+pub(crate) async fn execute(
+    app: &App,
+    loaded: Loaded,
+    made: &Plan,
+    operator: Option<&str>,
+) -> Result<(Vec<Change>, Vec<DeviceId>), Problem> {
+    let Loaded { mut rollout, mut assignments, .. } = loaded;
+    let before: HashMap<DeviceId, Assignment> = assignments.rows().iter().map(|row| (row.device, *row)).collect();
+    let was = rollout.status.clone();
+    apply(&mut rollout, &mut assignments, made).map_err(planning)?;
+    let moved: Vec<&Assignment> =
+        assignments.rows().iter().filter(|row| before.get(&row.device) != Some(*row)).collect();
+    let classes = assignments.classes();
+    let rows = moved.iter().map(|row| store_row(classes, row)).collect::<Option<Vec<_>>>();
+    let rows = rows.ok_or_else(|| Problem::internal("storing a plan", &"an assignment without a class"))?;
+    let mut changes = vec![Change::Assign { rollout: rollout.id, rows }];
+    let (desires, devices) = desires(&rollout, &moved, &before, made.at);
+    changes.extend(desires);
+    changes.extend(champion(app, &rollout, &was, made.at).await?);
+    changes.push(Change::Ledger(entry(&rollout, made, operator)));
+    let state = State { excluded: assignments.excluded().to_vec(), classes: classes.to_vec(), rollout };
+    changes.push(Change::SetRollout {
+        id: state.rollout.id,
+        status: state.rollout.status.word().to_owned(),
+        state: state.to_json(),
+    });
+    Ok((changes, devices))
+}
+
+fn store_row(classes: &[HardwareId], row: &Assignment) -> Option<AssignmentRow> {
+    Some(AssignmentRow {
+        device: row.device,
+        hardware: classes.get(usize::from(row.class))?.clone(),
+        stage: row.stage,
+        enrolled_at: row.enrolled_at,
+        target_at: row.target_at,
+        silent_at: row.silent_at,
+        reverted_at: row.reverted_at,
+    })
+}
+
+/// What the moved devices are to run, grouped, and which they are.
+fn desires(
+    rollout: &Rollout,
+    moved: &[&Assignment],
+    before: &HashMap<DeviceId, Assignment>,
+    now: u64,
+) -> (Vec<Change>, Vec<DeviceId>) {
+    let part = |row: &Assignment| match (row.has_target(), row.reverted_at) {
+        (true, _) => (rollout.target.digest, Arm::Target, Mode::Activate),
+        (false, Some(_)) => (rollout.base.digest, Arm::Control, Mode::Restore),
+        (false, None) => (rollout.base.digest, Arm::Control, Mode::Activate),
+    };
+    let mut groups: Vec<(_, Vec<DeviceId>)> = Vec::new();
+    for row in moved {
+        let wanted = part(row);
+        if before.get(&row.device).is_some_and(|old| part(old) == wanted) {
+            continue;
+        }
+        match groups.iter_mut().find(|(group, _)| *group == wanted) {
+            Some((_, devices)) => devices.push(row.device),
+            None => groups.push((wanted, vec![row.device])),
+        }
+    }
+    let devices = groups.iter().flat_map(|(_, devices)| devices.iter().copied()).collect();
+    let changes = groups.into_iter().map(|((digest, arm, mode), devices)| {
+        let desired = Desired { digest, rollout: Some(rollout.id), arm: Some(arm), mode, since: now };
+        Change::Desire { devices, desired: Some(desired) }
+    });
+    (changes.collect(), devices)
+}
+
+/// A completed rollout makes its target the model's champion; rolling it back gives the title back.
+async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Result<Option<Change>, Problem> {
+    let digest = match &rollout.status {
+        Status::Completed => rollout.target.digest,
+        Status::RolledBack { .. } if *was == Status::Completed => rollout.base.digest,
+        _ => return Ok(None),
+    };
+    let Some(version) = app.store.version(digest).await? else { return Ok(None) };
+    Ok(Some(Change::SetAlias(Alias { name: version.name, alias: CHAMPION.into(), digest, since: now })))
+}
+
+fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
+    let name = |decision| match serde_json::to_value(decision) {
+        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    };
+    let events: Vec<String> = made.decisions.iter().map(name).collect();
+    let body = json!({
+        "events": events,
+        "sentences": made.sentences().collect::<Vec<_>>(),
+        "decisions": made.decisions,
+        "status": rollout.status.word(),
+        "stage": rollout.stage,
+        "revision": rollout.revision,
+        "target": made.target,
+        "base": made.base,
+        "assessment": made.assessment,
+        "evidence": made.evidence,
+        "operator": operator,
+    });
+    NewEntry { rollout: Some(rollout.id), at: made.at, kind: "rollout.planned".into(), body: body.to_string() }
+}
+
+/// The next free number of a rollout. Called with no other operation under way.
+pub(crate) async fn next_id(app: &App) -> Result<RolloutId, Problem> {
+    let newest = app.store.rollouts(1).await?;
+    Ok(RolloutId(newest.first().map_or(1, |row| row.id.0 + 1)))
+}

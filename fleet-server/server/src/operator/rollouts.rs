@@ -1,0 +1,249 @@
+//! Rollouts: start, look, command.
+
+use crate::api::{NewRollout, RolloutView, Why};
+use crate::app::{App, Shared, random};
+use crate::auth::{Bearer, Reader};
+use crate::executor::{self, CHAMPION, Loaded, MAX_ROLLOUTS, State as Stored};
+use crate::idempotency::{Call, Outcome, once, parse};
+use crate::operator::fleet::reason;
+use crate::operator::versions::resolve;
+use crate::problem::Problem;
+use crate::views::rollout_view;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use sanderling_rollout::{Assignments, Command, Error, Evidence, Ppm, Release, Requirements, Rollout};
+use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
+use sanderling_wire::{DeviceId, RolloutId};
+use serde_json::json;
+use std::sync::Mutex;
+
+/// Starts a rollout.
+#[utoipa::path(post, path = "/v1/rollouts", request_body = NewRollout,
+    responses((status = 201, body = RolloutView), (status = 404, body = crate::api::ProblemView),
+        (status = 422, body = crate::api::ProblemView)))]
+pub(crate) async fn create(
+    State(app): State<Shared>,
+    Bearer(operator): Bearer,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let asked: NewRollout = parse(&body)?;
+    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    start(&app, call, asked).await
+}
+
+/// Starts a rollout.
+pub(crate) async fn start(app: &Shared, call: Call<'_>, asked: NewRollout) -> Result<Response, Problem> {
+    let operator = call.operator.to_owned();
+    let decide = async |app: &App| {
+        let target = resolve(app, &asked.target).await?;
+        let base = base_of(app, &target, asked.base.as_deref()).await?;
+        refuse_second(app, &target.name, None).await?;
+        let id = executor::next_id(app).await?;
+        let (salt, now) = (random::<16>()?, app.now());
+        let rollout = Rollout::start(id, salt, release(&target)?, release(&base)?, asked.policy.clone(), now);
+        let rollout = rollout.map_err(unusable)?;
+        let body = json!({ "operator": operator, "name": target.name, "target": target.digest, "base": base.digest,
+            "target_version": target.version, "base_version": base.version, "policy": rollout.policy });
+        let entry = NewEntry { rollout: Some(id), at: now, kind: "rollout.created".into(), body: body.to_string() };
+        let row = RolloutRow {
+            id,
+            status: rollout.status.word().to_owned(),
+            target: target.digest,
+            base: base.digest,
+            created_at: now,
+            created_by: operator.clone(),
+            state: Stored::new(rollout.clone()).to_json(),
+        };
+        let loaded = Loaded {
+            rollout,
+            assignments: Assignments::default(),
+            evidence: Evidence::default(),
+            created_by: operator.clone(),
+        };
+        let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
+        let view = rollout_view(&loaded, &inventory, freeze.as_ref(), now)?;
+        let audit = ("rollout.create", id.to_string(), format!("{} over {}", asked.target, base.version));
+        Ok(Outcome::new(StatusCode::CREATED, &view, audit).with([Change::AddRollout(row), Change::Ledger(entry)]))
+    };
+    once(app, call, decide, |_, _| {}).await
+}
+
+/// What a rollout replaces: named, or the model's champion.
+async fn base_of(app: &App, target: &Version, named: Option<&str>) -> Result<Version, Problem> {
+    let base = match named {
+        Some(text) => resolve(app, text).await?,
+        None => resolve(app, &format!("{}:{CHAMPION}", target.name)).await.map_err(|_| {
+            Problem::refused(
+                "no-base",
+                format!("{} has no alias {CHAMPION}, so it is not known what {} replaces", target.name, target.version),
+                format!("name the base, or set the alias: PUT /v1/models/{}/aliases/{CHAMPION}", target.name),
+            )
+        })?,
+    };
+    if base.name != target.name {
+        let detail = format!("{} and {} are different models", target.name, base.name);
+        return Err(Problem::refused("other-model", detail, "roll out a version of the model that the devices run"));
+    }
+    Ok(base)
+}
+
+/// One live rollout a model: two would move the same devices.
+async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Result<(), Problem> {
+    for row in app.store.rollouts(MAX_ROLLOUTS).await? {
+        if !executor::is_live(&row.status) || Some(row.id) == except {
+            continue;
+        }
+        if app.store.version(row.target).await?.is_some_and(|version| version.name == name) {
+            return Err(Problem::conflict(
+                "rollout-live",
+                format!("rollout {} of {name} is {}", row.id, row.status),
+                format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A version as the planner knows it.
+fn release(version: &Version) -> Result<Release, Problem> {
+    let damaged = |error: serde_json::Error| Problem::internal("reading a version", &error);
+    let metadata: serde_json::Value = serde_json::from_str(&version.metadata).map_err(damaged)?;
+    let requires: Requirements = serde_json::from_value(metadata["requires"].clone()).map_err(damaged)?;
+    let allowed = metadata["allowed_disagreement_ppm"].as_u64().unwrap_or(0);
+    Ok(Release {
+        label: version.version.clone(),
+        digest: version.digest,
+        requires,
+        allowed_disagreement: Ppm(u32::try_from(allowed).unwrap_or(u32::MAX)),
+    })
+}
+
+/// What the planner refuses of an operator.
+fn unusable(error: Error) -> Problem {
+    match error {
+        Error::Policy(_) | Error::SameRelease { .. } | Error::Allowance { .. } => {
+            Problem::refused("policy", error.to_string(), "correct the request and send it again")
+        }
+        Error::Status { .. } | Error::Frozen { .. } | Error::FrozenAlready { .. } => {
+            Problem::conflict("status", error.to_string(), "look at the rollout's status and at the freeze")
+        }
+        other => executor::planning(other),
+    }
+}
+
+/// Rollouts, newest first.
+#[utoipa::path(get, path = "/v1/rollouts", responses((status = 200, body = Vec<RolloutView>)))]
+pub(crate) async fn list(State(app): State<Shared>, _: Reader) -> Result<Json<Vec<RolloutView>>, Problem> {
+    views(&app, 100).await.map(Json)
+}
+
+/// The newest rollouts as the API shows them.
+pub(crate) async fn views(app: &App, limit: u32) -> Result<Vec<RolloutView>, Problem> {
+    let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
+    let mut views = Vec::new();
+    for row in app.store.rollouts(limit).await? {
+        let loaded = executor::load(app, row).await?;
+        views.push(rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())?);
+    }
+    Ok(views)
+}
+
+/// A rollout, with its figures as of now.
+#[utoipa::path(get, path = "/v1/rollouts/{id}", params(("id" = u64, Path)),
+    responses((status = 200, body = RolloutView), (status = 404, body = crate::api::ProblemView)))]
+pub(crate) async fn show(
+    State(app): State<Shared>,
+    _: Reader,
+    Path(id): Path<u64>,
+) -> Result<Json<RolloutView>, Problem> {
+    view(&app, RolloutId(id)).await.map(Json)
+}
+
+/// A rollout as the API shows it.
+pub(crate) async fn view(app: &App, id: RolloutId) -> Result<RolloutView, Problem> {
+    let loaded = executor::load(app, row(app, id).await?).await?;
+    let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
+    rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())
+}
+
+async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
+    let unknown =
+        || Problem::not_found("unknown-rollout", format!("there is no rollout {id}"), "see GET /v1/rollouts");
+    app.store.rollout(id).await?.ok_or_else(unknown)
+}
+
+/// Commands a rollout: `pause`, `resume`, `abort` (assign nobody any more) or `rollback` (send everybody back).
+#[utoipa::path(post, path = "/v1/rollouts/{id}/{command}", request_body = Why,
+    params(("id" = u64, Path), ("command" = String, Path, description = "`pause`, `resume`, `abort` or `rollback`")),
+    responses((status = 200, body = RolloutView), (status = 409, body = crate::api::ProblemView)))]
+pub(crate) async fn command(
+    State(app): State<Shared>,
+    Bearer(operator): Bearer,
+    Path((id, command)): Path<(u64, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let why: Why = parse(&body)?;
+    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    steer(&app, call, RolloutId(id), &command, why).await
+}
+
+/// The command of a word.
+fn parse_command(word: &str, why: String) -> Result<(Command, &'static str), Problem> {
+    match word {
+        "pause" => Ok((Command::Pause { why }, "rollout.pause")),
+        "resume" => Ok((Command::Resume, "rollout.resume")),
+        "abort" => Ok((Command::Abort { why }, "rollout.abort")),
+        "rollback" => Ok((Command::Rollback { why }, "rollout.rollback")),
+        other => Err(Problem::not_found(
+            "unknown-command",
+            format!("a rollout has no command {other:?}"),
+            "it is pause, resume, abort or rollback",
+        )),
+    }
+}
+
+/// Commands a rollout.
+pub(crate) async fn steer(
+    app: &Shared,
+    call: Call<'_>,
+    id: RolloutId,
+    word: &str,
+    why: Why,
+) -> Result<Response, Problem> {
+    let operator = call.operator.to_owned();
+    let why = reason(&why, "no reason given")?;
+    let (command, action) = parse_command(word, why.clone())?;
+    let rung: Mutex<Vec<DeviceId>> = Mutex::default();
+    let decide = async |app: &App| {
+        let row = row(app, id).await?;
+        if matches!(command, Command::Rollback { .. } | Command::Resume)
+            && let Some(version) = app.store.version(row.target).await?
+        {
+            refuse_second(app, &version.name, Some(id)).await?;
+        }
+        let loaded = executor::load(app, row).await?;
+        let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
+        let plan = executor::input(&loaded, &inventory, freeze.as_ref(), app.now(), |input| {
+            sanderling_rollout::command(input, command.clone())
+        });
+        let plan = plan.map_err(unusable)?;
+        let after = executor::preview(&loaded, &plan)?;
+        let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;
+        *rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = devices;
+        let view = rollout_view(&after, &inventory, freeze.as_ref(), app.now())?;
+        Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
+    };
+    let ring = |app: &App, _: &_| {
+        app.doorbell.ring(&rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    };
+    once(app, call, decide, ring).await
+}

@@ -1,0 +1,412 @@
+//! The pages that are looked at.
+
+use super::text::{ago, agreement, bytes, event, headline, health, iso, phase, tone, towards_stop};
+use super::{Refusal, render};
+use crate::api::{DeviceView, FleetView, RolloutView};
+use crate::app::{App, Shared};
+use crate::auth::Session;
+use crate::feeds::event_view;
+use crate::operator::{devices as device_api, fleet as fleet_api, rollouts as rollout_api};
+use crate::views::{Names, device_view, version_view};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use sanderling_rollout::Policy;
+use sanderling_store::ledger::Entry;
+use sanderling_wire::{DeviceId, RolloutId};
+use serde::Deserialize;
+
+/// Devices on one page.
+const DEVICES: u32 = 100;
+
+/// What every page has.
+pub(super) struct Frame {
+    operator: String,
+    csrf: String,
+    frozen: Option<String>,
+    here: &'static str,
+}
+
+impl Frame {
+    pub(super) async fn new(app: &App, session: Session, here: &'static str) -> Result<Self, Refusal> {
+        let frozen = crate::executor::freeze(app).await?.map(|freeze| freeze.why);
+        Ok(Self { operator: session.operator, csrf: session.csrf, frozen, here })
+    }
+}
+
+/// A moment: for people and for machines.
+struct When {
+    words: String,
+    iso: String,
+}
+
+impl When {
+    fn new(time: u64, now: u64) -> Self {
+        Self { words: ago(time, now), iso: iso(time) }
+    }
+}
+
+/// A line of a timeline.
+struct Line {
+    when: When,
+    text: String,
+    /// Where it leads.
+    link: Option<String>,
+}
+
+/// A rollout drawn.
+struct Card {
+    id: u64,
+    headline: String,
+    status: String,
+    tone: &'static str,
+    stages: Vec<(String, &'static str)>,
+    on_target: usize,
+    population: usize,
+    exposure: String,
+    agreement: String,
+    agreement_stop: u32,
+    health: Vec<(String, u32)>,
+    inference: String,
+    holding: Vec<String>,
+    excluded: usize,
+    started: When,
+    by: String,
+    can_pause: bool,
+    can_resume: bool,
+    can_abort: bool,
+    can_roll_back: bool,
+}
+
+impl Card {
+    fn new(view: &RolloutView, now: u64) -> Self {
+        let figures = &view.assessment;
+        let place = |index: usize| match index.cmp(&usize::from(view.stage)) {
+            std::cmp::Ordering::Less => "done",
+            std::cmp::Ordering::Equal if view.status == "completed" => "done",
+            std::cmp::Ordering::Equal => "current",
+            std::cmp::Ordering::Greater => "ahead",
+        };
+        let stages = view.stages.iter().enumerate().map(|(index, name)| (name.clone(), place(index)));
+        let stage = &figures.stage;
+        let live = matches!(view.status.as_str(), "running" | "paused");
+        Self {
+            id: view.id.0,
+            headline: headline(view),
+            status: view.status.clone(),
+            tone: tone(&view.status),
+            stages: stages.collect(),
+            on_target: figures.on_target,
+            population: figures.population,
+            exposure: format!(
+                "{} devices have the new version in this stage, {} run it, {} have run it long enough; {} are needed to go on.",
+                stage.assigned, stage.running, stage.exposed, stage.needed
+            ),
+            agreement: agreement(&figures.agreement, &view.base_label),
+            agreement_stop: towards_stop(figures.agreement.ln_e, figures.agreement.ln_stop),
+            health: figures.health.iter().map(|r| (health(r), towards_stop(r.ln_e, r.ln_stop))).collect(),
+            inference: view.inference.clone(),
+            holding: view.holding.clone(),
+            excluded: figures.excluded,
+            started: When::new(view.started_at, now),
+            by: view.created_by.clone(),
+            can_pause: view.status == "running",
+            can_resume: view.status == "paused",
+            can_abort: live,
+            can_roll_back: view.status != "rolled back",
+        }
+    }
+}
+
+/// A device in a table.
+struct DeviceLine {
+    id: String,
+    short: String,
+    hardware: String,
+    active: String,
+    phase: &'static str,
+    seen: Option<When>,
+    rollout: Option<u64>,
+    note: &'static str,
+}
+
+impl DeviceLine {
+    fn new(view: &DeviceView, now: u64) -> Self {
+        Self {
+            id: view.id.to_string(),
+            short: view.id.short(),
+            hardware: view.hardware.to_string(),
+            active: image(view, view.active),
+            phase: phase(view.phase.as_deref()),
+            seen: view.last_seen.map(|time| When::new(time, now)),
+            rollout: view.rollout.map(|id| id.0),
+            note: match (view.decommissioned_at, view.frozen) {
+                (Some(_), _) => "decommissioned",
+                (None, true) => "kept from rollouts",
+                (None, false) => "",
+            },
+        }
+    }
+}
+
+fn image(view: &DeviceView, digest: Option<sanderling_wire::Digest>) -> String {
+    match (&view.active_name, digest) {
+        (Some(name), _) => name.clone(),
+        (None, Some(digest)) => format!("unregistered {}", digest.short()),
+        (None, None) => "–".to_owned(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    frame: Frame,
+    devices: u64,
+    phases: Vec<(&'static str, u64)>,
+    images: Vec<(String, u64)>,
+    card: Option<Card>,
+    lines: Vec<Line>,
+    rows: Vec<DeviceLine>,
+}
+
+/// `GET /`.
+pub(super) async fn overview(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
+    let (names, now) = (Names::read(&app).await?, app.now());
+    let fleet: FleetView = fleet_api::fleet(&app).await?;
+    let newest = rollout_api::views(&app, 1).await?;
+    let images = fleet.images.iter().map(|(digest, count)| {
+        let named = digest.parse().map_or_else(|_| "no model".to_owned(), |digest| names.or_digest(digest));
+        (named, *count)
+    });
+    let page = Overview {
+        frame: Frame::new(&app, session, "fleet").await?,
+        devices: fleet.devices,
+        phases: fleet.phases.iter().map(|(word, count)| (phase(Some(word).filter(|w| *w != "new").map(String::as_str)), *count)).collect(),
+        images: images.collect(),
+        card: newest.first().map(|view| Card::new(view, now)),
+        lines: lines(&app, None, 12).await?,
+        rows: device_lines(&app, None, 24, &names).await?,
+    };
+    render(&page)
+}
+
+async fn device_lines(app: &App, after: Option<DeviceId>, limit: u32, names: &Names) -> Result<Vec<DeviceLine>, Refusal> {
+    let records = app.store.devices(after, limit).await?;
+    let line = |record| DeviceLine::new(&device_view(record, names, Vec::new()), app.now());
+    Ok(records.into_iter().map(line).collect())
+}
+
+/// The newest ledger entries in words, newest first.
+async fn lines(app: &App, rollout: Option<RolloutId>, count: u64) -> Result<Vec<Line>, Refusal> {
+    let entries = match rollout {
+        Some(id) => app.store.ledger(Some(id), 0, 1000).await?,
+        None => {
+            let head = app.store.heads().borrow().ledger;
+            app.store.ledger(None, head.saturating_sub(count), 1000).await?
+        }
+    };
+    let now = app.now();
+    let mut lines: Vec<Line> = entries.iter().flat_map(|entry| entry_lines(entry, now)).collect();
+    lines.reverse();
+    Ok(lines)
+}
+
+fn entry_lines(entry: &Entry, now: u64) -> Vec<Line> {
+    let body: serde_json::Value = serde_json::from_str(&entry.body).unwrap_or_default();
+    let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+    let sentences = match entry.kind.as_str() {
+        "rollout.planned" => {
+            let list = body["sentences"].as_array().cloned().unwrap_or_default();
+            list.iter().filter_map(|sentence| sentence.as_str().map(str::to_owned)).collect()
+        }
+        "rollout.created" => vec![format!(
+            "{} starts rolling out {} {} over {}",
+            text("operator"),
+            text("name"),
+            text("target_version"),
+            text("base_version")
+        )],
+        "version.published" => vec![format!("{} publishes {} {}", text("operator"), text("name"), text("version"))],
+        "fleet.frozen" => vec![format!("{} freezes the fleet: {}", text("operator"), text("why"))],
+        "fleet.thawed" => vec![format!("{} thaws the fleet", text("operator"))],
+        "device.decommissioned" => {
+            let device: String = text("device").chars().take(8).collect();
+            vec![format!("{} decommissions device {device}: {}", text("operator"), text("why"))]
+        }
+        "alias.set" => vec![format!("{} sets the alias {}:{}", text("operator"), text("name"), text("alias"))],
+        kind => vec![kind.to_owned()],
+    };
+    let line = |text| Line {
+        when: When::new(entry.at, now),
+        text,
+        link: entry.rollout.map(|id| format!("/rollouts/{id}")),
+    };
+    sentences.into_iter().map(line).collect()
+}
+
+#[derive(Template)]
+#[template(path = "rollouts.html")]
+struct Rollouts {
+    frame: Frame,
+    cards: Vec<Card>,
+}
+
+/// `GET /rollouts`.
+pub(super) async fn rollouts(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
+    let views = rollout_api::views(&app, 50).await?;
+    let cards = views.iter().map(|view| Card::new(view, app.now())).collect();
+    render(&Rollouts { frame: Frame::new(&app, session, "rollouts").await?, cards })
+}
+
+#[derive(Template)]
+#[template(path = "rollout.html")]
+struct RolloutPage {
+    frame: Frame,
+    card: Card,
+    policy: Policy,
+    lines: Vec<Line>,
+}
+
+/// `GET /rollouts/{id}`.
+pub(super) async fn rollout(
+    State(app): State<Shared>,
+    session: Session,
+    Path(id): Path<u64>,
+) -> Result<Response, Refusal> {
+    let view = rollout_api::view(&app, RolloutId(id)).await?;
+    let page = RolloutPage {
+        frame: Frame::new(&app, session, "rollouts").await?,
+        card: Card::new(&view, app.now()),
+        policy: view.policy,
+        lines: lines(&app, Some(RolloutId(id)), 0).await?,
+    };
+    render(&page)
+}
+
+/// A version in a table.
+struct VersionLine {
+    name: String,
+    version: String,
+    digest: String,
+    short: String,
+    size: String,
+    parent: Option<String>,
+    aliases: Vec<String>,
+    published: When,
+    by: String,
+    description: String,
+}
+
+#[derive(Template)]
+#[template(path = "versions.html")]
+struct Versions {
+    frame: Frame,
+    versions: Vec<VersionLine>,
+}
+
+/// `GET /versions`.
+pub(super) async fn versions(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
+    let (names, now) = (Names::read(&app).await?, app.now());
+    let line = |version| {
+        let view = version_view(version, &names);
+        VersionLine {
+            short: view.digest.short(),
+            digest: view.digest.to_string(),
+            size: bytes(view.length),
+            parent: view.parent.map(|parent| names.or_digest(parent)),
+            published: When::new(view.published_at, now),
+            by: view.published_by,
+            description: view.metadata["description"].as_str().unwrap_or_default().to_owned(),
+            name: view.name,
+            version: view.version,
+            aliases: view.aliases,
+        }
+    };
+    let versions = names.versions.iter().map(line).collect();
+    render(&Versions { frame: Frame::new(&app, session, "versions").await?, versions })
+}
+
+#[derive(Template)]
+#[template(path = "devices.html")]
+struct Devices {
+    frame: Frame,
+    rows: Vec<DeviceLine>,
+    next: Option<String>,
+    enrolment: Option<String>,
+}
+
+/// Where the table goes on.
+#[derive(Deserialize)]
+pub(super) struct After {
+    after: Option<DeviceId>,
+}
+
+/// `GET /devices`.
+pub(super) async fn devices(
+    State(app): State<Shared>,
+    session: Session,
+    Query(page): Query<After>,
+) -> Result<Response, Refusal> {
+    devices_page(&app, session, page.after, None).await
+}
+
+/// The devices' page, with a fresh enrolment string where one was made.
+pub(super) async fn devices_page(
+    app: &App,
+    session: Session,
+    after: Option<DeviceId>,
+    enrolment: Option<String>,
+) -> Result<Response, Refusal> {
+    let names = Names::read(app).await?;
+    let rows = device_lines(app, after, DEVICES, &names).await?;
+    let next = rows.last().filter(|_| rows.len() == DEVICES as usize).map(|row| row.id.clone());
+    render(&Devices { frame: Frame::new(app, session, "devices").await?, rows, next, enrolment })
+}
+
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage {
+    frame: Frame,
+    row: DeviceLine,
+    enrolled: When,
+    standby: Option<String>,
+    desired: Option<String>,
+    director_version: u64,
+    dropped: u64,
+    serving: Vec<(String, u64, u64, u64, u64)>,
+    lines: Vec<Line>,
+    retired: bool,
+    kept: bool,
+}
+
+/// `GET /devices/{id}`.
+pub(super) async fn device(
+    State(app): State<Shared>,
+    session: Session,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let (id, now) = (device_api::device_id(&id)?, app.now());
+    let (view, names) = (device_api::view(&app, id).await?, Names::read(&app).await?);
+    let name = |digest: &str| digest.parse().map_or_else(|_| digest.to_owned(), |digest| names.or_digest(digest));
+    let events = app.store.recent_events(Some(id), 200).await?;
+    let line = |found| {
+        let view = event_view(found);
+        let link = view.rollout.map(|id| format!("/rollouts/{id}"));
+        Line { when: When::new(view.received, now), text: event(&view), link }
+    };
+    let serving = view.serving.iter().map(|(digest, t)| (name(digest), t.answers, t.errors, t.cascaded, t.degraded));
+    let page = DevicePage {
+        frame: Frame::new(&app, session, "devices").await?,
+        row: DeviceLine::new(&view, now),
+        enrolled: When::new(view.enrolled_at, now),
+        standby: view.standby.map(|digest| names.or_digest(digest)),
+        desired: view.desired.map(|digest| names.or_digest(digest)),
+        director_version: view.director_version,
+        dropped: view.dropped_records,
+        serving: serving.collect(),
+        lines: events.into_iter().map(line).collect(),
+        retired: view.decommissioned_at.is_some(),
+        kept: view.frozen,
+    };
+    render(&page)
+}

@@ -1,0 +1,119 @@
+//! Times, shares and states in words.
+
+use crate::api::{EventView, RolloutView};
+use sanderling_rollout::gates::{AgreementReading, HealthReading};
+
+/// `12 s ago`.
+pub(super) fn ago(then: u64, now: u64) -> String {
+    match now.saturating_sub(then) {
+        0..=1 => "now".to_owned(),
+        s @ 2..=119 => format!("{s} s ago"),
+        s @ 120..=7199 => format!("{} min ago", s / 60),
+        s @ 7200..=172_799 => format!("{} h ago", s / 3600),
+        s => format!("{} days ago", s / 86_400),
+    }
+}
+
+/// Unix seconds as `2026-11-22T15:04:05Z`.
+pub(super) fn iso(time: u64) -> String {
+    sanderling_trust::UnixTime(time).to_string()
+}
+
+/// `3.4 MB`.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        0..=999 => format!("{count} B"),
+        1000..=999_999 => format!("{:.1} kB", count as f64 / 1e3),
+        1_000_000..=999_999_999 => format!("{:.1} MB", count as f64 / 1e6),
+        _ => format!("{:.1} GB", count as f64 / 1e9),
+    }
+}
+
+/// What a phase means.
+pub(super) fn phase(word: Option<&str>) -> &'static str {
+    match word {
+        None => "not heard of yet",
+        Some("idle") => "serving",
+        Some("downloading") => "downloading",
+        Some("self_test") => "testing itself",
+        Some("trial") => "on trial",
+        Some("no_model") => "no model",
+        Some(_) => "unknown",
+    }
+}
+
+/// The class that colours a rollout's status.
+pub(super) fn tone(status: &str) -> &'static str {
+    match status {
+        "running" => "live",
+        "paused" => "wait",
+        "completed" => "good",
+        _ => "bad",
+    }
+}
+
+/// Paired agreement in words.
+pub(super) fn agreement(reading: &AgreementReading, base: &str) -> String {
+    let (inputs, differ) = (reading.fleet.inputs, reading.fleet.disagreements);
+    if inputs == 0 {
+        return format!("No input has been answered by both versions yet; {base} runs beside for comparison.");
+    }
+    let bound = percent(reading.upper_bound);
+    let limit = percent(reading.limit);
+    format!(
+        "{differ} of {inputs} distinct inputs were answered otherwise than by {base}; {} is allowed. \
+         By this evidence at most {bound} differ; going on asks for at most {limit}.",
+        reading.allowed
+    )
+}
+
+/// One health metric in words.
+pub(super) fn health(reading: &HealthReading) -> String {
+    let devices = |n: u64| if n == 1 { "1 device".to_owned() } else { format!("{n} devices") };
+    format!(
+        "{}: {} failed on the new version, {} on the old one.",
+        reading.metric,
+        devices(reading.target),
+        devices(reading.control)
+    )
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+/// How far evidence has come towards a stop, in hundredths: 0 where it speaks for the new version.
+pub(super) fn towards_stop(ln_e: f64, ln_stop: f64) -> u32 {
+    if ln_stop > 0.0 { (100.0 * ln_e / ln_stop).clamp(0.0, 100.0) as u32 } else { 0 }
+}
+
+/// A rollout's headline.
+pub(super) fn headline(view: &RolloutView) -> String {
+    match (&view.reason, view.status.as_str()) {
+        (Some(reason), _) => reason.clone(),
+        (None, "completed") => format!("{} runs everywhere it was meant to", view.target_label),
+        _ => format!("{} replaces {}", view.target_label, view.base_label),
+    }
+}
+
+/// What happened to a device.
+pub(super) fn event(view: &EventView) -> String {
+    let name = serde_json::to_value(view.kind).ok();
+    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("event").replace('_', " ");
+    if view.detail.is_empty() { name } else { format!("{name}: {}", view.detail) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words() {
+        assert_eq!(ago(100, 99), "now");
+        assert_eq!(ago(100, 130), "30 s ago");
+        assert_eq!(ago(0, 7300), "2 h ago");
+        assert_eq!(bytes(3_400_000), "3.4 MB");
+        assert_eq!(towards_stop(-1.0, 3.0), 0);
+        assert_eq!(towards_stop(9.0, 3.0), 100);
+    }
+}
