@@ -47,17 +47,18 @@
 //! pipeline.classify(outputs: &[(&str, TensorView)], top_k) -> Result<Answer, _>  // post-processing alone
 //!
 //! // cascade ---------------------------------------------------------------------------------------------------
-//! trait CloudEndpoint { fn infer(&mut self, &CloudRequest { model, inputs, timeout }) -> Result<CloudReply, CloudError> }
+//! trait CloudEndpoint { fn infer(&mut self, &CloudRequest { model, inputs, timeout }) -> Result<CloudReply { outputs }, CloudError> }
 //! enum CloudError { Unreachable(String), Timeout, Overloaded { retry_after }, Server(String), Rejected(String) }
-//! CascadeConfig { threshold, deadline, max_attempts, backoff_base, backoff_cap, retry_budget…, breaker…, cache_entries … }
-//! Cascade::new(config); .begin(now, key, confidence) -> Step; .reply(now, ticket, result, random) -> Step   // sans-I/O
-//! CascadePipeline::new(Pipeline, CascadeConfig, Box<dyn CloudEndpoint>, Box<dyn CascadeHost>)
-//! CascadePipeline::answer(&Input) -> Result<CascadeAnswer { answer, source: Device | Cloud | Cache, degraded: Option<Degraded> }, _>
-//! trait CascadeHost { fn now(&self) -> Duration; fn sleep(&mut self, Duration); fn random(&mut self) -> f64 }; SystemHost
+//! CascadeConfig { threshold, deadline, attempt_timeout, max_attempts, backoff_base, backoff_cap, retry_budget, breaker, cache }
+//! Cascade::new(config); .begin(now, key, local, confidence) -> Step; .reply(now, ticket, result, random); .resume(now, ticket)
+//! CascadePipeline::new(Pipeline, CascadeConfig, model: &str, Box<dyn CloudEndpoint>, Box<dyn CascadeHost>)
+//! CascadePipeline::answer(&Input) -> Result<CascadeAnswer { answer, local, source: Device | Cloud | Cache, degraded: Option<Degraded> }, _>
+//! trait CascadeHost { fn now(&self) -> Duration; fn sleep(&mut self, Duration); fn random(&mut self) -> f64 }; SystemHost::new(seed)
 //! ```
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod cascade;
 mod error;
 mod golden;
 mod model;
@@ -68,6 +69,10 @@ mod session;
 mod validate;
 
 pub use bytes::ModelBytes;
+pub use cascade::{
+    Cascade, CascadeAnswer, CascadeConfig, CascadeHost, CascadePipeline, CloudEndpoint, CloudError,
+    CloudReply, CloudRequest, Degraded, Source, SystemHost,
+};
 pub use error::SessionError;
 pub use golden::{SelfTest, VectorResult};
 pub use model::{MAX_PORTS, PortInfo};

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(tokens(b"a"), Err("txt".to_string()));
         assert_eq!(tokens(&[0xff]), Err("unknown".to_string()));
         assert_eq!(
-            tokens(b"    x    "),
+            tokens(b"     x"),
             Err("txt".to_string()),
             "one byte is left after stripping"
         );
