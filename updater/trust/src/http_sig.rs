@@ -457,6 +457,15 @@ mod tests {
         ] {
             assert!(verify(&headers, &changed).is_err(), "{changed:?}");
         }
+        let injected = Request {
+            path: "/v1\"\n\"@path\": /x",
+            ..REQUEST
+        };
+        assert_eq!(
+            verify(&headers, &injected),
+            Err(HttpSigError::RequestLine { part: "path" })
+        );
+        assert!(sign_request(&signer(), &injected, NOW, &[9; 16]).is_err());
         let with_query = Request {
             query: Some("a=1"),
             ..REQUEST
@@ -523,6 +532,25 @@ mod tests {
         };
         assert!(matches!(
             verify(&long, &REQUEST),
+            Err(HttpSigError::Header { .. })
+        ));
+    }
+
+    /// A device that signs the right lines but states fewer components.
+    #[test]
+    fn what_is_stated_is_what_is_covered() {
+        let good = headers();
+        let input = good.signature_input.replace(" \"content-digest\"", "");
+        let base = signature_base(&REQUEST, &good.content_digest, strip_label(&input).unwrap());
+        let signature = signer().sign(&base).unwrap();
+        let signature = format!("{LABEL}=:{}:", BASE64.encode(signature.0));
+        let headers = SignatureHeaders {
+            signature_input: input,
+            signature,
+            ..good
+        };
+        assert!(matches!(
+            verify(&headers, &REQUEST),
             Err(HttpSigError::Header { .. })
         ));
     }

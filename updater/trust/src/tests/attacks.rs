@@ -334,6 +334,15 @@ const IMAGE: &[Case] = cases! {
         s.repo.files.insert("3.snapshot.json".to_owned(), two);
         s.refresh()
     } => Refused(Attack::MixAndMatch, "snapshot metadata has version 2, its parent states 3");
+    "mix and match: targets, right signature, wrong version, no hash stated": |s| {
+        s.repo.release();
+        let meta = MetaFile { version: 3, length: None, hashes: None };
+        set(&mut s.repo.snapshot, &["meta", "targets.json"], meta.to_value());
+        s.repo.publish_snapshot();
+        let two = s.repo.bytes("2.targets.json").to_vec();
+        s.repo.files.insert("3.targets.json".to_owned(), two);
+        s.refresh()
+    } => Refused(Attack::MixAndMatch, "targets metadata has version 2, its parent states 3");
     "endless data: a byte more than stated": |s| {
         s.repo.release();
         s.repo.files.get_mut("2.snapshot.json").unwrap().push(b' ');
@@ -556,6 +565,25 @@ const ROOTS: &[Case] = cases! {
         assert!(matches!(report.snapshot, LocalState::Refused(TrustError::Signatures { .. })));
         s.refresh()
     } => Taken;
+    "a rotated timestamp key takes the stored snapshot along": |s| {
+        let (timestamp, snapshot) = (s.images.timestamp().cloned(), s.images.snapshot().cloned());
+        s.repo.timestamp_keys = vec![22];
+        s.repo.rotate(|root| {
+            root.keys.extend(key_map(&[22]));
+            root.timestamp = role(&[22], 1);
+        });
+        s.images.update_root(s.repo.bytes("2.root.json"))?;
+        let local = Local {
+            timestamp: timestamp.as_ref().map(Verified::bytes),
+            snapshot: snapshot.as_ref().map(Verified::bytes),
+            targets: None,
+        };
+        let report = s.images.load_local(local, s.now);
+        assert!(matches!(report.snapshot, LocalState::Refused(TrustError::Signatures { .. })));
+        assert!(s.images.snapshot().is_none());
+        s.repo.publish_timestamp();
+        s.refresh()
+    } => Taken;
     "an unrelated rotation keeps the floor under versions": |s| {
         let old = s.repo.bytes("timestamp.json").to_vec();
         s.repo.release();
@@ -650,6 +678,24 @@ const DIRECTORS: &[Case] = cases! {
         s.now = NOW.plus(3600);
         s.decide().map(drop)
     } => Refused(Attack::Freeze, "director metadata expired");
+    "an expired document is not even trusted": |s| {
+        s.document.header.version += 1;
+        let bytes = signed(&s.document.to_value(), &[DIRECTOR]);
+        let trusted = s.director.trusted().cloned();
+        let refused = s.director.verify(&bytes, &s.device, NOW.plus(3600)).map(drop);
+        assert_eq!(s.director.trusted().cloned(), trusted);
+        refused
+    } => Refused(Attack::Freeze, "director metadata expired");
+    "a document that expires between check-in and installation": |s| {
+        let document = s.director.trusted().cloned().unwrap();
+        decide(&s.images, &document, &s.device, NOW.plus(3600)).map(drop)
+    } => Refused(Attack::Freeze, "director metadata expired");
+    "an expired director's root": |s| {
+        let mut root = director_root();
+        root.header = Header { version: 2, expires: NOW };
+        s.director.update_root(&signed(&root.to_value(), &[1, 2]))?;
+        s.decide().map(drop)
+    } => Refused(Attack::Freeze, "root metadata expired");
     "issued after it expires": |s| {
         s.document.issued = NOW.plus(3601);
         s.decide().map(drop)
@@ -767,6 +813,37 @@ fn pins() {
     let unsigned = signed(&image_root().to_value(), &[1]);
     let error = new(Roots::Production, &unsigned, &unsigned).unwrap_err();
     assert_eq!(error.attack(), Some(Attack::ArbitrarySoftware), "{error}");
+}
+
+/// What has expired on arrival is not kept.
+#[test]
+fn expired_on_arrival() {
+    let scene = Scene::new();
+    for role in [Role::Timestamp, Role::Snapshot, Role::Targets] {
+        let mut late = scene.clone();
+        let value = match role {
+            Role::Timestamp => &mut late.repo.timestamp,
+            Role::Snapshot => &mut late.repo.snapshot,
+            _ => &mut late.repo.targets,
+        };
+        set(value, &["expires"], "2026-11-22T12:00:00Z");
+        late.repo.release();
+        let error = late.refresh().unwrap_err();
+        assert_eq!(
+            error,
+            TrustError::Expired {
+                role: role.clone(),
+                expired: NOW,
+                now: NOW
+            }
+        );
+        let kept = match role {
+            Role::Timestamp => late.images.timestamp().unwrap().header.version,
+            Role::Snapshot => late.images.snapshot().unwrap().header.version,
+            _ => late.images.targets().unwrap().header.version,
+        };
+        assert_eq!(kept, 1, "{role}");
+    }
 }
 
 /// Damage to one stored file costs that file, not the floor under the others.

@@ -362,6 +362,108 @@ fn an_expired_delegated_role_installs_nothing() {
     );
 }
 
+/// The file of a delegated role, changed, signed by `signer`, and listed as `listed`.
+fn republish(scene: &mut Scene, name: &str, signer: u8, listed: u64, edit: impl FnOnce(&mut Value)) {
+    let mut value = Value::parse(scene.repo.bytes(&format!("1.{name}.json")))
+        .unwrap()
+        .get("signed")
+        .unwrap()
+        .clone();
+    edit(&mut value);
+    let bytes = signed(&value, &[signer]);
+    let meta = MetaFile {
+        version: listed,
+        length: None,
+        hashes: None,
+    };
+    set(
+        &mut scene.repo.snapshot,
+        &["meta", &format!("{name}.json")],
+        meta.to_value(),
+    );
+    scene.repo.files.insert(format!("{listed}.{name}.json"), bytes);
+    Repo::bump(&mut scene.repo.snapshot);
+    Repo::bump(&mut scene.repo.timestamp);
+    scene.repo.publish_snapshot();
+    scene.refresh().unwrap();
+}
+
+#[test]
+fn delegated_roles_have_the_listed_version_and_are_fresh() {
+    let mut scene = delegated(&[("targets", "A", "*", false)], &[("A", "x")]);
+    republish(&mut scene, "A", 100, 2, |_| {});
+    let error = search(&mut scene, "x").1.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            TrustError::ListedVersion {
+                listed: 2,
+                found: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let mut scene = delegated(&[("targets", "A", "*", false)], &[("A", "x")]);
+    republish(&mut scene, "A", 100, 2, |value| {
+        set(value, &["version"], 2);
+        set(value, &["expires"], "2026-11-22T12:00:00Z");
+    });
+    let error = search(&mut scene, "x").1.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            TrustError::Expired {
+                role: Role::Delegated(_),
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// C stays as it is, but A, which delegates to it, now names another key for it.
+#[test]
+fn a_role_is_verified_again_when_its_delegator_changes() {
+    let mut scene = delegated(
+        &[("targets", "A", "*", false), ("A", "C", "*", false)],
+        &[("C", "x")],
+    );
+    assert_eq!(search(&mut scene, "x").1, Ok(true));
+    republish(&mut scene, "A", 100, 2, |value| {
+        set(value, &["version"], 2);
+        let (old, new) = (key(101), key(MALLORY));
+        let (old, new) = (old.public_key().id().as_str(), new.public_key());
+        let id = new.id().as_str();
+        assert!(
+            value
+                .get("delegations")
+                .unwrap()
+                .get("keys")
+                .unwrap()
+                .get(old)
+                .is_some()
+        );
+        set(
+            value,
+            &["delegations", "keys"],
+            Value::object([(id, new.to_value().clone())]),
+        );
+        let mut role = value
+            .get("delegations")
+            .unwrap()
+            .get("roles")
+            .unwrap()
+            .as_array()
+            .unwrap()[0]
+            .clone();
+        set(&mut role, &["keyids"], Value::Array(vec![id.into()]));
+        set(value, &["delegations", "roles"], Value::Array(vec![role]));
+    });
+    let error = search(&mut scene, "x").1.unwrap_err();
+    assert!(matches!(error, TrustError::Signatures { .. }), "{error}");
+}
+
 #[test]
 fn a_search_visits_a_bounded_number_of_roles() {
     let names: Vec<String> = (0..40).map(|n| format!("role-{n:02}")).collect();
