@@ -21,7 +21,7 @@ use std::path::Path;
 
 use prost::Message;
 use prost::bytes::Bytes;
-use sanderling_core::{Graph, OpTable};
+use sanderling_core::{Graph, OpTable, Tensor};
 
 use crate::error::CompileError;
 
@@ -108,6 +108,18 @@ pub fn read_bytes(
         what: error.to_string(),
     })?;
     import::import(model, sha256, folder, table, limits)
+}
+
+/// Reads one serialised `TensorProto`, such as the data that comes with ONNX's test cases.
+///
+/// # Errors
+/// [`CompileError`] for bytes that are no tensor, one of strings, or one larger than `limits` allow.
+pub fn read_tensor(bytes: &[u8], limits: &Limits) -> Result<Tensor, CompileError> {
+    too_large("bytes of tensor file", bytes.len() as u64, limits.file_bytes)?;
+    let proto = proto::TensorProto::decode(bytes).map_err(|error| CompileError::Malformed {
+        what: error.to_string(),
+    })?;
+    tensor::read(&proto, None, &mut limits.tensor_bytes.clone())
 }
 
 fn too_large(what: &str, found: u64, limit: u64) -> Result<(), CompileError> {

@@ -177,7 +177,8 @@ pub fn assemble(
     let view = PlanView::parse(&plan)?;
     let tensors = constant_tensors(&graph, &constants);
     let inputs = concrete_inputs(&graph, recipe);
-    let measured = resources::measure(&view, &tensors, table, &inputs)?;
+    let measured = resources::measure(&view, &tensors, table, &inputs)
+        .map_err(|error| manifest::blame_dims(&graph, recipe, error))?;
     progress(Progress {
         stage: Stage::Plan,
         done: 1,

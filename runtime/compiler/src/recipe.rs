@@ -336,7 +336,7 @@ impl RecipeFile {
     /// # Errors
     /// What is wrong, with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
-        basic_toml::from_str(text).map_err(|error| error.to_string())
+        toml::from_str(text).map_err(|error| error.to_string())
     }
 
     /// Reads the files that it names from `folder`.

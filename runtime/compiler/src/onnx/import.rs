@@ -203,6 +203,14 @@ impl Importer<'_> {
         } else {
             proto.domain
         };
+        let mut op_type = proto.op_type;
+        if domain.is_empty() && op_type == "ConstantOfShape" {
+            if let Some(value) = fill_value(&mut attributes) {
+                let name = format!("{label}/value");
+                inputs.insert(0, Some(scope.define(&name, Some(value.ty()), Some(value))));
+                op_type = "Expand".to_owned();
+            }
+        }
         // `operators::check` found an operator of this version, so it fits.
         let opset = opset_of(self.opsets, &domain)
             .and_then(|v| u16::try_from(v).ok())
@@ -210,7 +218,7 @@ impl Importer<'_> {
         Ok(Node {
             name: label,
             domain,
-            op_type: proto.op_type,
+            op_type,
             opset,
             inputs,
             outputs,
@@ -295,6 +303,18 @@ impl Importer<'_> {
     }
 }
 
+/// Takes the value that ConstantOfShape fills its output with, as a scalar. A plan holds no tensors as attributes,
+/// and ConstantOfShape of a value is Expand of that value.
+fn fill_value(attributes: &mut Vec<(String, Attribute)>) -> Option<Tensor> {
+    let at = attributes
+        .iter()
+        .position(|(name, a)| name == "value" && matches!(a, Attribute::Tensor(_)))?;
+    match attributes.swap_remove(at).1 {
+        Attribute::Tensor(value) => value.reshaped(&[]).ok(),
+        _ => None,
+    }
+}
+
 /// Optional inputs and outputs at the end may be left out or named "": both are the same.
 fn trim(edges: &mut Vec<Option<ValueId>>) {
     while edges.last().is_some_and(Option::is_none) {
@@ -352,7 +372,8 @@ fn shape(tensor: &TensorTypeProto, name: &str) -> Option<Vec<Dim>> {
     let dims = &tensor.shape.as_ref()?.dim;
     let dim = |(axis, dim): (usize, &super::proto::DimensionProto)| match (dim.dim_value, &dim.dim_param) {
         (Some(n), _) if n >= 0 => Dim::Fixed(n),
-        (_, Some(symbol)) if !symbol.is_empty() => Dim::Symbol(symbol.clone()),
+        // Several exporters write "?" for any open dimension: that is no name.
+        (_, Some(symbol)) if symbol.contains(char::is_alphanumeric) => Dim::Symbol(symbol.clone()),
         _ => Dim::Symbol(format!("{name}.{axis}")),
     };
     Some(dims.iter().enumerate().map(dim).collect())

@@ -26,6 +26,28 @@ fn misfit(at: impl Into<String>, why: impl Into<String>) -> CompileError {
     }
 }
 
+/// Says that a shape error comes from sizes that the recipe does not give, if there are any.
+pub(super) fn blame_dims(graph: &Graph, recipe: &Recipe, error: CompileError) -> CompileError {
+    let shapes = graph
+        .inputs
+        .iter()
+        .filter_map(|id| graph.value(*id).ty.as_ref())
+        .flat_map(|ty| &ty.shape);
+    let open = shapes.filter_map(|dim| match dim {
+        Dim::Symbol(name) if !recipe.dims.contains_key(name) => Some(format!("'{name}'")),
+        _ => None,
+    });
+    let open: BTreeSet<String> = open.collect();
+    if open.is_empty() {
+        return error;
+    }
+    let names = open.into_iter().collect::<Vec<_>>().join(", ");
+    misfit(
+        "dims",
+        format!("give sizes that the model takes for {names}; with 1 for each: {error}"),
+    )
+}
+
 /// Checks that every name the recipe mentions is the model's.
 pub(super) fn check_names(graph: &Graph, recipe: &Recipe) -> Result<(), CompileError> {
     if recipe.name.is_empty() || recipe.name.chars().any(char::is_control) {
