@@ -1,8 +1,8 @@
 //! Another dtype for each element. ONNX `Cast` 1 (dtype by name), 6, 9, 13, 19 (`saturate`), 21, 23, 24
 //! (`round_mode`), 25.
 //!
-//! Floats become integers by truncation; what does not fit, which ONNX leaves open, saturates. Integers become
-//! narrower integers by wrapping. Floats round to nearest even; eight-bit floats saturate unless `saturate = 0`.
+//! Floats become integers by truncation; what does not fit, which ONNX leaves open, saturates (from eight bits
+//! on; in fewer it wraps). Integers become narrower integers by wrapping. Floats round to nearest even; eight-bit floats saturate unless `saturate = 0`.
 //! Strings are not supported.
 
 use super::common::codec::{Writer, reader};

@@ -88,8 +88,8 @@ impl Minifloat {
 
     fn nan(&self) -> u8 {
         match self.special {
-            Special::NegativeZero => 1 << self.sign_shift(),
-            Special::None => self.largest(),
+            // E2M1 has no NaN; the suite of ONNX has negative zero stand for it.
+            Special::NegativeZero | Special::None => 1 << self.sign_shift(),
             Special::Ieee | Special::AllOnes => ((1u16 << self.sign_shift()) - 1) as u8,
         }
     }
@@ -129,7 +129,8 @@ impl Minifloat {
     pub fn encode(&self, x: f64, overflow: Overflow) -> u8 {
         let negative = x.is_sign_negative();
         if x.is_nan() {
-            let sign = u8::from(negative && self.special != Special::NegativeZero);
+            let has_sign = matches!(self.special, Special::Ieee | Special::AllOnes);
+            let sign = u8::from(negative && has_sign);
             return self.nan() | sign << self.sign_shift();
         }
         let unsigned = self.encode_magnitude(libm::fabs(x));
