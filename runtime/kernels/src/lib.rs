@@ -96,14 +96,19 @@ extern crate alloc;
 extern crate std;
 
 mod aligned;
+mod binary;
 mod conv;
 mod ctx;
 mod error;
 mod gemm;
+mod layout;
+mod movement;
+mod norm;
 #[cfg(feature = "std")]
 mod pool;
 mod pool2d;
 mod reduce;
+mod resize;
 mod softmax;
 #[cfg(test)]
 mod testing;
@@ -111,6 +116,7 @@ mod unary;
 mod vmath;
 mod window;
 
+pub use binary::{Binary, binary, binary_inplace, zip_broadcast};
 pub use conv::{Conv2d, ConvTranspose2d, ConvWeights, PackedConv, conv_transpose2d, conv2d};
 pub use ctx::{Ctx, Inline, Parallel, Task};
 pub use error::{Error, Result};
@@ -118,10 +124,14 @@ pub use gemm::{
     Batch, Bias, Epilogue, Lhs, MatRef, PackedA, PackedB, QuantAxis, QuantData, QuantMat, Rhs, gemm,
     gemm_batched, gemm_batched_scratch_len, gemm_scratch_len,
 };
+pub use layout::broadcast_strides;
+pub use movement::{gather, strided_copy, transpose};
+pub use norm::{layer_norm, rms_norm, scale_shift};
 #[cfg(feature = "std")]
 pub use pool::ThreadPool;
 pub use pool2d::{Pool2d, avg_pool2d, max_pool2d};
 pub use reduce::{Axis, Reduce, reduce};
+pub use resize::{Tap, resize_linear, resize_nearest};
 pub use sanderling_simd::Best;
 pub use softmax::{log_softmax, softmax, softmax_inplace};
 pub use unary::{Unary, unary, unary_inplace};
