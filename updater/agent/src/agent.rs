@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
-use sanderling_slots::{BootNote, ImageAt, Slots, SlotsError, Storage};
+use sanderling_slots::{BootNote, ImageAt, Slots, SlotsError, Storage, StorageError};
 use sanderling_trust::{DeviceIdentity, Signer, UnixTime};
 use sanderling_wire::{
     ActiveImage, DeviceId, Digest, EnrolReply, EnrolmentString, Event, EventKind, Phase, RecordBody,
@@ -80,6 +80,8 @@ pub struct Agent<S> {
     /// When the trial should be looked at though nothing happens.
     pub(crate) trial_due: Option<u64>,
     refusal: Option<(String, u64)>,
+    /// A full disk took not even the event that says so.
+    untold_full: Option<String>,
     actions: VecDeque<Action>,
 }
 
@@ -142,6 +144,7 @@ impl<S: Storage> Agent<S> {
             watch: Watch::begin(now.uptime_ms),
             trial_due: None,
             refusal: None,
+            untold_full: None,
             actions: VecDeque::new(),
         };
         agent.event(
@@ -289,9 +292,19 @@ impl<S: Storage> Agent<S> {
         if let RecordBody::Event(event) = &body {
             self.act(Action::Report(Report::Event(event.clone())));
         }
-        if let Err(error) = self.slots.push_record(now.unix_s, body) {
-            self.trouble(Trouble::Slots(error));
-            self.count_dropped(1);
+        match self.slots.push_record(now.unix_s, body) {
+            Ok(_) => {
+                if let Some(detail) = self.untold_full.take() {
+                    self.event(now, EventKind::StorageFull, None, detail);
+                }
+            }
+            Err(error) => {
+                if matches!(error, SlotsError::Storage(StorageError::Full { .. })) {
+                    self.untold_full = Some(error.to_string());
+                }
+                self.trouble(Trouble::Slots(error));
+                self.count_dropped(1);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ pub struct MemoryStorage {
     blobs: BTreeMap<String, Vec<u8>>,
     slot_capacity: u64,
     outbox_capacity: u64,
+    room: u64,
 }
 
 impl MemoryStorage {
@@ -31,6 +32,7 @@ impl MemoryStorage {
             blobs: BTreeMap::new(),
             slot_capacity,
             outbox_capacity,
+            room: u64::MAX,
         }
     }
 
@@ -65,9 +67,17 @@ impl MemoryStorage {
         &mut self.pages[page.index()]
     }
 
-    /// Shrinks or grows a slot's capacity: a disk that fills up.
-    pub fn set_slot_capacity(&mut self, bytes: u64) {
-        self.slot_capacity = bytes;
+    /// Sets how many bytes all regions may hold together: a disk that fills up.
+    pub fn set_room(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    fn used(&self) -> u64 {
+        self.slots
+            .iter()
+            .chain(&self.outbox)
+            .map(|held| held.len() as u64)
+            .sum()
     }
 
     fn writable(&mut self, region: Region) -> Result<&mut Vec<u8>, StorageError> {
@@ -106,7 +116,8 @@ impl Storage for MemoryStorage {
 
     fn write(&mut self, region: Region, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let end = offset.saturating_add(bytes.len() as u64);
-        if end > self.capacity(region) {
+        let more = end.saturating_sub(self.bytes(region).len() as u64);
+        if end > self.capacity(region) || self.used().saturating_add(more) > self.room {
             return Err(StorageError::Full {
                 what: region.to_string(),
             });
