@@ -18,8 +18,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
-use sanderling_slots::{BootNote, ImageAt, Slots, SlotsError, Storage, StorageError};
-use sanderling_trust::{DeviceIdentity, Signer, UnixTime};
+use sanderling_slots::{Boot, BootNote, ImageAt, Slots, SlotsError, Storage, StorageError};
+use sanderling_trust::{DeviceIdentity, Signer, TrustError, UnixTime};
 use sanderling_wire::{
     ActiveImage, DeviceId, Digest, EnrolReply, EnrolmentString, Event, EventKind, Phase, RecordBody,
     RolloutId, StateReport, decode, encode,
@@ -147,22 +147,21 @@ impl<S: Storage> Agent<S> {
             untold_full: None,
             actions: VecDeque::new(),
         };
-        agent.event(
-            now,
-            EventKind::Started,
-            boot.serving,
-            format!("start {}", agent.slots.journal().boots),
-        );
-        boot.notes.iter().for_each(|note| agent.boot_note(now, note));
-        for error in refused {
-            agent.refused(now, &error);
-        }
-        agent.serve(now);
-        if let Some(endpoint) = agent.enrolled.as_ref().and_then(|reply| reply.mqtt.clone()) {
-            agent.act(Action::Listen(endpoint));
-        }
-        agent.advance(now);
+        agent.first_words(now, &boot, &refused);
         Ok(agent)
+    }
+
+    /// What there is to say and to do at a start.
+    fn first_words(&mut self, now: Now, boot: &Boot, refused: &[TrustError]) {
+        let detail = format!("start {}", self.slots.journal().boots);
+        self.event(now, EventKind::Started, boot.serving, detail);
+        boot.notes.iter().for_each(|note| self.boot_note(now, note));
+        refused.iter().for_each(|error| self.refused(now, error));
+        self.serve(now);
+        if let Some(endpoint) = self.enrolled.as_ref().and_then(|reply| reply.mqtt.clone()) {
+            self.act(Action::Listen(endpoint));
+        }
+        self.advance(now);
     }
 
     /// Takes in what happened.
@@ -356,7 +355,7 @@ impl<S: Storage> Agent<S> {
     }
 
     /// Metadata was refused: told to the fleet, but the same words not more often than every ten minutes.
-    pub(crate) fn refused(&mut self, now: Now, error: &sanderling_trust::TrustError) {
+    pub(crate) fn refused(&mut self, now: Now, error: &TrustError) {
         let words = error.to_string();
         let known = self.refusal.as_ref().is_some_and(|(same, since)| {
             *same == words && now.uptime_ms.saturating_sub(*since) < SAME_REFUSAL_S * 1_000

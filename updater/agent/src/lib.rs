@@ -24,6 +24,7 @@
 extern crate alloc;
 
 mod agent;
+mod answers;
 mod backoff;
 mod config;
 mod error;

@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod boot;
 mod error;
 mod journal;
 mod memory;
@@ -37,11 +38,12 @@ mod storage;
 mod tests;
 mod transition;
 
+pub use boot::{Boot, BootNote, MAX_SELF_TEST_ATTEMPTS};
 pub use error::SlotsError;
 pub use journal::{
     Budget, Grade, Image, ImageAt, Journal, MAX_REJECTED, Place, Recovery, Rejected, SlotState, Trial,
 };
 pub use memory::MemoryStorage;
 pub use outbox::{Batch, MAX_RECORD_LEN, Outbox};
-pub use slots::{Boot, BootNote, MAX_SELF_TEST_ATTEMPTS, Slots, region_of};
+pub use slots::{Slots, region_of};
 pub use storage::{MAX_BLOB_LEN, PAGE_LEN, Page, Region, Slot, Storage, StorageError, is_blob_name};
