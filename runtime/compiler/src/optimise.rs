@@ -6,12 +6,17 @@
 //! differ in the last places where weights absorb a scale, as [`Pass::exact`] says.
 
 mod affine;
+mod broadcast;
 mod chains;
 mod dead;
 mod duplicates;
 mod edit;
 mod fold;
+mod fuse;
+mod layer_norm;
 mod no_op;
+mod one_hot;
+mod scalar_functions;
 mod shape_inputs;
 
 use sanderling_core::infer::{self, Fact};
@@ -28,53 +33,93 @@ pub struct Pass {
     pub what: &'static str,
     /// Whether float results keep every bit.
     pub exact: bool,
+    /// Whether it runs once at the end: the others do not know what it makes.
+    pub last: bool,
     /// Runs it once; gives the number of changes.
     run: fn(&mut Graph, &Context<'_>) -> Result<usize, CompileError>,
 }
 
+const fn pass(
+    name: &'static str,
+    what: &'static str,
+    exact: bool,
+    run: fn(&mut Graph, &Context<'_>) -> Result<usize, CompileError>,
+) -> Pass {
+    Pass {
+        name,
+        what,
+        exact,
+        last: false,
+        run,
+    }
+}
+
 /// Every pass, in the order in which they run.
 pub const PASSES: &[Pass] = &[
+    pass(
+        "fold",
+        "compute what depends on constants and shapes only",
+        true,
+        fold::run,
+    ),
+    pass(
+        "shape-inputs",
+        "make computed target shapes constants",
+        true,
+        shape_inputs::run,
+    ),
+    pass("no-op", "drop nodes that give back their input", true, no_op::run),
+    pass(
+        "chains",
+        "join reshapes and transposes in a row",
+        true,
+        chains::run,
+    ),
+    pass(
+        "broadcast",
+        "drop expansions that the next operator does itself",
+        true,
+        broadcast::run,
+    ),
+    pass(
+        "affine",
+        "put scales and shifts into the weights before them",
+        false,
+        affine::run,
+    ),
+    pass(
+        "one-hot",
+        "look rows up instead of multiplying by one-hot rows",
+        true,
+        one_hot::run,
+    ),
+    pass(
+        "scalar-functions",
+        "recognise GELU, hard-swish and others written out",
+        false,
+        scalar_functions::run,
+    ),
+    pass(
+        "layer-norm",
+        "recognise layer normalisation written out",
+        false,
+        layer_norm::run,
+    ),
+    pass(
+        "duplicates",
+        "compute and store equal things once",
+        true,
+        duplicates::run,
+    ),
+    pass("dead", "drop what no output needs", true, dead::run),
     Pass {
-        name: "fold",
-        what: "compute what depends on constants and shapes only",
-        exact: true,
-        run: fold::run,
-    },
-    Pass {
-        name: "shape-inputs",
-        what: "make computed target shapes constants",
-        exact: true,
-        run: shape_inputs::run,
-    },
-    Pass {
-        name: "no-op",
-        what: "drop nodes that give back their input",
-        exact: true,
-        run: no_op::run,
-    },
-    Pass {
-        name: "chains",
-        what: "join reshapes and transposes in a row",
-        exact: true,
-        run: chains::run,
-    },
-    Pass {
-        name: "affine",
-        what: "put scales and shifts into the weights before them",
-        exact: false,
-        run: affine::run,
-    },
-    Pass {
-        name: "duplicates",
-        what: "compute and store equal things once",
-        exact: true,
-        run: duplicates::run,
-    },
-    Pass {
-        name: "dead",
-        what: "drop what no output needs",
-        exact: true,
-        run: dead::run,
+        last: true,
+        ..pass(
+            "fuse",
+            "give convolutions and products their addend and activation",
+            false,
+            fuse::run,
+        )
     },
 ];
 
@@ -159,14 +204,10 @@ pub fn optimise(
         .filter(|pass| options.skip.iter().all(|name| name != pass.name))
         .collect();
     report.changes = passes.iter().map(|pass| (pass.name, 0)).collect();
-    for _ in 0..MAX_ROUNDS {
-        let mut changed = 0;
-        for (pass, count) in passes.iter().zip(&mut report.changes) {
-            let changes = (pass.run)(graph, &cx)?;
-            count.1 += changes;
-            changed += changes;
-        }
-        if changed == 0 {
+    for round in 0..MAX_ROUNDS {
+        let last = round + 1 == MAX_ROUNDS;
+        if run_table(graph, &cx, &passes, false, &mut report)? == 0 || last {
+            run_table(graph, &cx, &passes, true, &mut report)?;
             break;
         }
     }
@@ -175,6 +216,27 @@ pub fn optimise(
     cx.infer(graph)?;
     report.nodes_after = graph.nodes.len();
     Ok(report)
+}
+
+/// Runs the passes that run at the end, or those that do not; gives the number of changes.
+fn run_table(
+    graph: &mut Graph,
+    cx: &Context<'_>,
+    passes: &[&Pass],
+    last: bool,
+    report: &mut OptimiseReport,
+) -> Result<usize, CompileError> {
+    let mut changed = 0;
+    for (pass, count) in passes
+        .iter()
+        .zip(&mut report.changes)
+        .filter(|(pass, _)| pass.last == last)
+    {
+        let changes = (pass.run)(graph, cx)?;
+        count.1 += changes;
+        changed += changes;
+    }
+    Ok(changed)
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub struct QuantiseReport {
 
 /// An operator whose weights are quantised.
 struct Quantisable {
+    domain: &'static str,
     op_type: &'static str,
     /// Which input is the weight.
     input: usize,
@@ -51,33 +52,29 @@ struct Quantisable {
     axis: fn(Attrs<'_>, usize) -> Option<usize>,
 }
 
+const fn row(
+    domain: &'static str,
+    op_type: &'static str,
+    input: usize,
+    axis: fn(Attrs<'_>, usize) -> Option<usize>,
+) -> Quantisable {
+    Quantisable {
+        domain,
+        op_type,
+        input,
+        axis,
+    }
+}
+
 const OPERATORS: &[Quantisable] = &[
-    Quantisable {
-        op_type: "Conv",
-        input: 1,
-        axis: |_, rank| (rank > 2).then_some(0),
-    },
-    Quantisable {
-        op_type: "ConvTranspose",
-        input: 1,
-        axis: |_, rank| (rank > 2).then_some(1),
-    },
-    Quantisable {
-        op_type: "Gemm",
-        input: 1,
-        axis: gemm_axis,
-    },
+    row("", "Conv", 1, |_, rank| (rank > 2).then_some(0)),
+    row("com.microsoft", "FusedConv", 1, |_, rank| (rank > 2).then_some(0)),
+    row("", "ConvTranspose", 1, |_, rank| (rank > 2).then_some(1)),
+    row("", "Gemm", 1, gemm_axis),
+    row("com.microsoft", "FusedGemm", 1, gemm_axis),
     // With more than two axes a scale per column would be shared by all matrices of the batch.
-    Quantisable {
-        op_type: "MatMul",
-        input: 1,
-        axis: |_, rank| (rank == 2).then_some(1),
-    },
-    Quantisable {
-        op_type: "Gather",
-        input: 0,
-        axis: gather_axis,
-    },
+    row("", "MatMul", 1, |_, rank| (rank == 2).then_some(1)),
+    row("", "Gather", 0, gather_axis),
 ];
 
 fn gemm_axis(attrs: Attrs<'_>, rank: usize) -> Option<usize> {
@@ -153,7 +150,9 @@ pub fn quantise(graph: &mut Graph, options: &QuantiseOptions) -> Result<Quantise
 
 /// The weight of a node that is to be quantised: input slot, value, axis.
 fn candidate(graph: &Graph, node: &Node, options: &QuantiseOptions) -> Option<(usize, ValueId, usize)> {
-    let operator = OPERATORS.iter().find(|operator| node.is(operator.op_type))?;
+    let operator = OPERATORS
+        .iter()
+        .find(|operator| node.domain == operator.domain && node.op_type == operator.op_type)?;
     let weight = node.inputs.get(operator.input).copied().flatten()?;
     let tensor = graph.constant(weight).filter(|t| t.dtype() == DType::F32)?;
     let axis = (operator.axis)(Attrs::of_graph(&node.attributes), tensor.shape().len())?;

@@ -55,9 +55,12 @@ fn fold_into_producer(graph: &mut Graph, index: usize) -> Option<()> {
     producer.inputs.resize(3, None);
     producer.inputs[1] = Some(weight);
     producer.inputs[2] = Some(bias);
-    // Now the second node gives back its data.
-    graph.nodes[index].inputs = vec![Some(data)];
-    graph.nodes[index].outputs.truncate(1);
+    // The second node gives back its data now, and the pass `dead` takes it away.
+    let node = &mut graph.nodes[index];
+    node.op_type = "Identity".into();
+    node.inputs = vec![Some(data)];
+    node.outputs.truncate(1);
+    node.attributes.clear();
     edit::bypass(graph, index).then_some(())
 }
 

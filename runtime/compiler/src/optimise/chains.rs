@@ -1,6 +1,6 @@
-//! Joins reshapes in a row into the last, and transposes in a row into one.
+//! Joins reshapes in a row into the last, and transposes in a row into one; drops pairs that undo each other.
 
-use sanderling_core::{Attribute, Graph, Node};
+use sanderling_core::{Attribute, Dim, Graph, Node};
 
 use super::{Context, edit};
 use crate::error::CompileError;
@@ -8,7 +8,8 @@ use crate::error::CompileError;
 /// Operators that keep the elements in their order and change the shape alone.
 const VIEWS: &[&str] = &["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
 
-pub(super) fn run(graph: &mut Graph, _: &Context<'_>) -> Result<usize, CompileError> {
+pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
+    cx.infer(graph)?;
     let producers = graph.producers();
     let mut changes = 0;
     for index in 0..graph.nodes.len() {
@@ -16,6 +17,16 @@ pub(super) fn run(graph: &mut Graph, _: &Context<'_>) -> Result<usize, CompileEr
         let Some(first) = first.map(|first| graph.nodes[first].clone()) else {
             continue;
         };
+        let node = &graph.nodes[index];
+        if undoes(graph, &first, node) {
+            let ends = edit::output(node).zip(edit::input(&first, 0));
+            let ends = ends.filter(|(from, _)| !graph.outputs.contains(from) && edit::is_read(graph, *from));
+            if let Some((from, to)) = ends {
+                edit::replace_uses(graph, from, to);
+                changes += 1;
+                continue;
+            }
+        }
         let node = &graph.nodes[index];
         let joined = if VIEWS.iter().any(|op| first.is(op)) && has_absolute_target(graph, node) {
             true
@@ -31,6 +42,16 @@ pub(super) fn run(graph: &mut Graph, _: &Context<'_>) -> Result<usize, CompileEr
         }
     }
     Ok(changes)
+}
+
+/// Whether two views in a row give back the shape that the first one was given.
+fn undoes(graph: &Graph, first: &Node, second: &Node) -> bool {
+    let views = [first, second]
+        .iter()
+        .all(|node| VIEWS.iter().any(|op| node.is(op)));
+    let ty = |id: Option<_>| id.and_then(|id| graph.value(id).ty.as_ref());
+    let (before, after) = (ty(edit::input(first, 0)), ty(edit::output(second)));
+    views && before == after && before.is_some_and(|ty| !ty.shape.contains(&Dim::Unknown))
 }
 
 /// A `Reshape` to a constant target that does not take a dimension over from its input.

@@ -76,7 +76,7 @@ fn nodes(graph: &mut Graph, cx: &Context<'_>) -> usize {
             continue;
         }
         for (from, to) in from.into_iter().zip(to).filter_map(|(from, to)| from.zip(to)) {
-            let read = graph.nodes.iter().any(|node| node.inputs.contains(&Some(from)));
+            let read = edit::is_read(graph, from);
             edit::replace_uses(graph, from, to);
             changes += usize::from(read);
         }

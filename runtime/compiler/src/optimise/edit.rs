@@ -22,7 +22,7 @@ pub(super) fn bypass(graph: &mut Graph, index: usize) -> bool {
         return false;
     };
     if !graph.outputs.contains(&output) {
-        let used = graph.nodes.iter().any(|node| node.inputs.contains(&Some(output)));
+        let used = is_read(graph, output);
         replace_uses(graph, output, input);
         return used;
     }
@@ -50,6 +50,11 @@ pub(super) fn read_once(graph: &Graph, value: ValueId) -> bool {
         .flat_map(|node| node.inputs.iter().flatten())
         .filter(|id| **id == value);
     reads.count() == 1 && !graph.outputs.contains(&value)
+}
+
+/// Whether a node reads the value.
+pub(super) fn is_read(graph: &Graph, value: ValueId) -> bool {
+    graph.nodes.iter().any(|node| node.inputs.contains(&Some(value)))
 }
 
 /// A node's attributes.

@@ -136,11 +136,11 @@ fn macs(plan: &PlanView<'_>, constants: &Vec<Tensor>, facts: &Facts, node: &Node
     let count = |shape: Vec<usize>| element_count(&shape).map(|n| n as u64);
     let output = || count(shape(node.outputs().next().flatten())?);
     match node.op_type() {
-        "Conv" | "ConvInteger" => output()?.checked_mul(count(input(1)?.split_off(1))?),
+        "Conv" | "ConvInteger" | "FusedConv" => output()?.checked_mul(count(input(1)?.split_off(1))?),
         "QLinearConv" => output()?.checked_mul(count(input(3)?.split_off(1))?),
         "ConvTranspose" => count(input(0)?)?.checked_mul(count(input(1)?.split_off(1))?),
         "MatMul" | "MatMulInteger" | "QLinearMatMul" => output()?.checked_mul(*input(0)?.last()? as u64),
-        "Gemm" => {
+        "Gemm" | "FusedGemm" => {
             let transposed = node.attrs().int_or("transA", 0).ok()? != 0;
             output()?.checked_mul(*input(0)?.get(usize::from(!transposed))? as u64)
         }
