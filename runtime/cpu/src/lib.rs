@@ -50,4 +50,4 @@ pub use op::{Choice, CpuKernel, CpuOp, CpuTable, PrepareCx, Quantised, RunCx, Va
 pub use profile::{Profile, ProfileRow};
 #[cfg(feature = "std")]
 pub use sanderling_kernels::ThreadPool;
-pub use sanderling_kernels::{Best, Inline, Parallel};
+pub use sanderling_kernels::{Best, Ctx, Inline, Parallel, QuantData, Unary};

@@ -11,7 +11,7 @@ use sanderling_core::attr::Attrs;
 use sanderling_core::plan::NodeView;
 use sanderling_core::tensor::{Element, TensorView, TensorViewMut};
 use sanderling_core::{OpError, ValueId};
-use sanderling_kernels::{Best, Ctx, QuantData};
+use sanderling_kernels::{Best, Ctx, QuantData, Unary};
 
 /// How one operator runs on this backend: one file, one row of the table.
 pub trait CpuOp: Sync {
@@ -64,6 +64,16 @@ pub trait CpuKernel {
 
     /// Whether output 0 may take over this input's bytes.
     fn in_place(&self, _input: usize) -> bool {
+        false
+    }
+
+    /// The function, where the kernel is one of a single float tensor: another kernel may take it over.
+    fn as_unary(&self) -> Option<Unary> {
+        None
+    }
+
+    /// Takes over a function that follows; false where it cannot.
+    fn fuse(&mut self, _next: Unary) -> bool {
         false
     }
 

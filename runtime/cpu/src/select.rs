@@ -115,6 +115,7 @@ pub(crate) fn select(env: &Env<'_>) -> Result<Vec<Selected>, CoreError> {
         };
         selected.push(Selected { node: index, work });
     }
+    fuse(env, &mut selected);
     drop_unread(env, &mut selected);
     Ok(selected)
 }
@@ -158,6 +159,41 @@ fn outlives_its_source(env: &Env<'_>, before: &[Selected], node: &NodeView<'_>) 
         }
     }
     is_output && source.is_some_and(|id| env.segment.inputs.contains(&id))
+}
+
+/// Lets kernels take over the functions that follow them, where nothing else reads what lies between.
+fn fuse(env: &Env<'_>, selected: &mut [Selected]) {
+    let plan = env.segment.plan;
+    let mut readers = alloc::vec![0u32; plan.value_count()];
+    env.segment.outputs.iter().for_each(|id| readers[id.index()] += 1);
+    for step in selected.iter() {
+        let node = plan.node(step.node);
+        reads(step, &node).for_each(|(_, id)| readers[id.index()] += 1);
+    }
+    // By value: the step that computes it, through those that were taken over.
+    let mut writers: Vec<Option<usize>> = alloc::vec![None; plan.value_count()];
+    for index in 0..selected.len() {
+        let node = plan.node(selected[index].node);
+        let (input, output) = (node.inputs().next().flatten(), node.outputs().next().flatten());
+        let mut writer = Some(index);
+        if let (Work::Kernel(kernel), Some(input)) = (&selected[index].work, input) {
+            let function = kernel.as_unary().filter(|_| readers[input.index()] == 1);
+            let before = writers[input.index()];
+            if let (Some(function), Some(before)) = (function, before) {
+                let taken = match &mut selected[before].work {
+                    Work::Kernel(kernel) => kernel.fuse(function),
+                    Work::Alias | Work::Reference(_) => false,
+                };
+                if taken {
+                    selected[index].work = Work::Alias;
+                    writer = Some(before);
+                }
+            }
+        }
+        if let Some(output) = output {
+            writers[output.index()] = writer;
+        }
+    }
 }
 
 fn drop_unread(env: &Env<'_>, selected: &mut Vec<Selected>) {

@@ -5,7 +5,6 @@
 //! others take floats. Where `align_corners` meets a scale whose size is rounded down, coordinates follow the
 //! scale, as in ONNX's reference (onnxruntime follows the size).
 
-use super::common::axes::evaluated;
 use super::common::dtypes::{FLOATS, WHOLE_BYTES, input_of, with_dtype};
 use super::common::gather::{element_size, gather, straight};
 use super::common::number::Float;
@@ -107,7 +106,7 @@ impl Operator for Resize {
     }
 
     fn eval(&self, cx: &mut EvalCx<'_, '_>) -> Result<(), OpError> {
-        let resamples = plan(cx)?;
+        let resamples = plan(cx.attrs, cx.opset, cx.input(0)?.shape(), cx.inputs)?;
         match resamples.first().map(|first| first.filter) {
             Some(Filter::Nearest(_)) => nearest(cx, &resamples),
             _ => through_f32(cx, |cx| {
@@ -118,19 +117,24 @@ impl Operator for Resize {
     }
 }
 
-/// How each axis of the input is resampled.
-fn plan(cx: &EvalCx<'_, '_>) -> Result<Vec<Resample>, OpError> {
-    let shape = cx.input(0)?.shape();
-    let at = slots(cx.opset);
-    let axes = axes(cx.attrs, shape.len())?;
-    let given = |index: usize| cx.optional(index).filter(|view| !view.is_empty());
+/// How each axis of an input of this shape is resampled; `inputs` are the node's, the first is not looked at.
+///
+/// # Errors
+/// [`OpError`] where scales or sizes are absent or do not fit.
+pub fn plan(
+    attrs: Attrs<'_>,
+    opset: u16,
+    shape: &[usize],
+    inputs: &[Option<TensorView<'_>>],
+) -> Result<Vec<Resample>, OpError> {
+    let at = slots(opset);
+    let axes = axes(attrs, shape.len())?;
+    let given = |index: usize| inputs.get(index).copied().flatten().filter(|view| !view.is_empty());
     let sized: Vec<(usize, f32)> = match given(at.sizes) {
-        Some(_) => {
-            let sizes = evaluated(cx, at.sizes, "sizes")?.unwrap_or_default();
-            by_sizes(cx.attrs, shape, &axes, &sizes)?
-        }
+        Some(sizes) => by_sizes(attrs, shape, &axes, &sizes.to_i64s().unwrap_or_default())?,
         None => {
-            let scales = floats(cx.input(at.scales)?)?;
+            let scales = given(at.scales).ok_or(OpError::MissingInput { index: at.scales })?;
+            let scales = floats(scales)?;
             let one = |(i, &axis): (usize, &usize)| {
                 let scale = scale_at(&scales, i, axes.len())?;
                 Ok((scaled(shape[axis], scale)?, scale))
@@ -139,19 +143,19 @@ fn plan(cx: &EvalCx<'_, '_>) -> Result<Vec<Resample>, OpError> {
         }
     };
     let roi = given(at.roi).map(floats).transpose()?;
-    let filter = filter(cx.attrs, cx.opset)?;
+    let filter = filter(attrs, opset)?;
     let identity = |n: usize| Resample {
         input: n,
         output: n,
         scale: 1.0,
         coordinates: Coordinates::Asymmetric,
         filter,
-        antialias: cx.attrs.int_or("antialias", 0) == Ok(1),
-        exclude_outside: cx.attrs.int_or("exclude_outside", 0) == Ok(1),
+        antialias: attrs.int_or("antialias", 0) == Ok(1),
+        exclude_outside: attrs.int_or("exclude_outside", 0) == Ok(1),
     };
     let mut resamples: Vec<Resample> = shape.iter().map(|&n| identity(n)).collect();
     for (i, (&axis, (output, scale))) in axes.iter().zip(sized).enumerate() {
-        let coordinates = coordinates(cx.attrs, cx.opset, roi.as_deref(), i, axes.len())?;
+        let coordinates = coordinates(attrs, opset, roi.as_deref(), i, axes.len())?;
         let own = resamples[axis];
         resamples[axis] = Resample {
             output,
@@ -159,7 +163,7 @@ fn plan(cx: &EvalCx<'_, '_>) -> Result<Vec<Resample>, OpError> {
             coordinates,
             ..own
         };
-        if let (..=10, Filter::Nearest(_)) = (cx.opset, filter) {
+        if let (..=10, Filter::Nearest(_)) = (opset, filter) {
             // onnxruntime's original rule: down when growing, up when shrinking.
             let rounding = if scale < 1.0 {
                 Nearest::Ceil
