@@ -5,6 +5,7 @@
 //!
 //! Bounds: those of `vmath` for what it computes, half an ULP for single operations. Gelu is 0.5·x·(1 + erf(x/√2)): for
 //! x < 0 its error is absolute, 4·|x|·2⁻²⁴, as the sum cancels. GeluTanh is x·sigmoid(2u), which does not cancel.
+//! Sigmoid, Silu and GeluTanh may give 0 for results below 2⁻¹¹⁹: e⁻ˣ overflows before its reciprocal underflows.
 //! All are tested against f64 over every f16 value and densely over f32.
 
 use sanderling_simd::{Isa, SimdOp};
@@ -207,7 +208,7 @@ impl SimdOp for MapRows {
             }
             Unary::GeluTanh => {
                 // −2·√(2/π) and that times 0.044715.
-                let (a, b) = (s.splat(-1.595_769_1), s.splat(-0.071_354_814));
+                let (a, b) = (s.splat(-1.595_769), s.splat(-0.071_354_814));
                 each!(op, s, x => {
                     let minus_2u = s.mul(x, s.mul_add(s.mul(x, x), b, a));
                     s.div(x, s.add(one, exp(s, minus_2u)))

@@ -53,7 +53,7 @@ fn check(op: Binary, shape: &[usize], sa: &[usize], sb: &[usize], rng: &mut Rng)
     }
     let pair = |i: usize| (a[offset(i, shape, sa)], b[offset(i, shape, sb)]);
     let want: Vec<f64> = (0..len)
-        .map(|i| pair(i))
+        .map(&pair)
         .map(|(a, b)| exact(op, f64::from(a), f64::from(b)))
         .collect();
     let ulp = if op == Binary::Pow { 2.0 } else { 0.51 };

@@ -187,7 +187,7 @@ impl<const MR: usize, const NV: usize, const PANEL: bool> SimdOp for Sums<MR, NV
                 for (v, bv) in bv.iter_mut().enumerate() {
                     *bv = isa.load_ptr(self.b.add(p * self.ldb + v * I::LANES));
                 }
-                for r in 0..MR {
+                for (r, row) in sums.iter_mut().enumerate() {
                     let a = if PANEL {
                         *self.a[0].add(p * self.stride + r)
                     } else {
@@ -195,7 +195,7 @@ impl<const MR: usize, const NV: usize, const PANEL: bool> SimdOp for Sums<MR, NV
                     };
                     let a = isa.splat(a);
                     for v in 0..NV {
-                        sums[r][v] = isa.mul_add(a, bv[v], sums[r][v]);
+                        row[v] = isa.mul_add(a, bv[v], row[v]);
                     }
                 }
             }
