@@ -10,14 +10,14 @@ use sanderling_agent::Entropy;
 use sanderling_trust::Signer;
 use sanderling_wire::{DeviceId, MqttEndpoint, topics};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::key::DeviceKey;
 use crate::system::{Clock, millis};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Silence after which a connection is given up: two keep-alives and a half, as brokers count.
-const SILENCE: Duration = Duration::from_millis(37_500);
+/// Milliseconds of silence after which a connection is given up: two keep-alives and a half.
+const SILENCE_MS: u64 = 37_500;
 /// Most bytes of a message on the doorbell, which has none.
 const MAX_PACKET_LEN: usize = 4 * 1024;
 const BACKOFF_BASE_MS: u64 = 250;
@@ -177,7 +177,7 @@ pub fn listen<B: Bell>(
     let mut was_up = false;
     while !stop.load(Ordering::Relaxed) {
         let outcome = connect().and_then(|mut bell| {
-            hear(&mut bell, stop, |news| {
+            hear(&mut bell, clock, stop, |news| {
                 failures = 0;
                 // What rang while the connection was down is not heard again.
                 let missed = news == BellNews::Up && core::mem::replace(&mut was_up, true);
@@ -208,33 +208,132 @@ pub fn listen<B: Bell>(
 /// Listens on one connection until it breaks (an error) or nobody listens any more.
 fn hear<B: Bell>(
     bell: &mut B,
+    clock: &dyn Clock,
     stop: &AtomicBool,
     mut tell: impl FnMut(BellNews) -> bool,
 ) -> Result<(), BellError> {
-    let mut last = Instant::now();
+    let mut last = clock.now().uptime_ms;
     while !stop.load(Ordering::Relaxed) {
-        let goes_on = match bell.wait(STEP)? {
-            Heard::Nothing => {
-                let silent = last.elapsed();
-                if silent > SILENCE {
-                    return Err(BellError::Silent {
-                        seconds: silent.as_secs(),
-                    });
-                }
-                true
-            }
-            heard => {
-                last = Instant::now();
-                match heard {
-                    Heard::Rang => tell(BellNews::Rang),
-                    Heard::Subscribed => tell(BellNews::Up),
-                    Heard::Alive | Heard::Nothing => true,
-                }
-            }
+        let heard = bell.wait(STEP)?;
+        let now = clock.now().uptime_ms;
+        let silent = now.saturating_sub(last);
+        if heard != Heard::Nothing {
+            last = now;
+        } else if silent > SILENCE_MS {
+            return Err(BellError::Silent {
+                seconds: silent / 1_000,
+            });
+        }
+        let goes_on = match heard {
+            Heard::Rang => tell(BellNews::Rang),
+            Heard::Subscribed => tell(BellNews::Up),
+            Heard::Alive | Heard::Nothing => true,
         };
         if !goes_on {
             break;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_agent::Now;
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicU64;
+
+    struct Ticking(AtomicU64);
+    impl Clock for Ticking {
+        fn now(&self) -> Now {
+            // Each look takes a second, so that nothing here really waits.
+            Now {
+                unix_s: 0,
+                uptime_ms: self.0.fetch_add(1_000, Ordering::Relaxed),
+            }
+        }
+    }
+
+    struct Zero;
+    impl Entropy for Zero {
+        fn fill(&mut self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    struct Scripted(VecDeque<Result<Heard, BellError>>);
+    impl Bell for Scripted {
+        fn wait(&mut self, _timeout: Duration) -> Result<Heard, BellError> {
+            self.0.pop_front().unwrap_or(Ok(Heard::Nothing))
+        }
+    }
+
+    /// Connections by script; at the end of the script somebody stops listening.
+    fn news(connections: Vec<Result<Vec<Result<Heard, BellError>>, BellError>>) -> Vec<BellNews> {
+        let stop = AtomicBool::new(false);
+        let mut connections = VecDeque::from(connections);
+        let told = Mutex::new(Vec::new());
+        let connect = || match connections.pop_front() {
+            Some(script) => script.map(|script| Scripted(script.into())),
+            None => {
+                stop.store(true, Ordering::Relaxed);
+                Err(BellError::Broken {
+                    detail: "the end".into(),
+                })
+            }
+        };
+        let tell = |news| {
+            told.lock().unwrap().push(news);
+            true
+        };
+        listen(connect, tell, &Ticking(AtomicU64::new(0)), &mut Zero, &stop);
+        told.into_inner().unwrap()
+    }
+
+    fn broken(detail: &str) -> BellError {
+        BellError::Broken {
+            detail: detail.into(),
+        }
+    }
+
+    #[test]
+    fn a_reconnection_rings_for_what_was_missed() {
+        let first = vec![
+            Ok(Heard::Alive),
+            Ok(Heard::Subscribed),
+            Ok(Heard::Rang),
+            Err(broken("gone")),
+        ];
+        let second = vec![Ok(Heard::Subscribed), Err(broken("gone"))];
+        let told = news(vec![Ok(first), Err(broken("refused")), Ok(second)]);
+        use BellNews::{Down, Rang, Up};
+        let expected = [
+            Up,
+            Rang,
+            Down(broken("gone")),
+            Down(broken("refused")),
+            Up,
+            Rang,
+            Down(broken("gone")),
+            Down(broken("the end")),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    /// The livelock of rumqtt #1056 looks like this from outside: a connection that never breaks and never speaks.
+    #[test]
+    fn silence_ends_a_connection() {
+        let told = news(vec![Ok(vec![Ok(Heard::Subscribed)])]);
+        assert!(
+            matches!(told[1], BellNews::Down(BellError::Silent { seconds: 38.. })),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_broker_with_tls_is_told_once() {
+        let told = news(vec![Err(BellError::NoTls { host: "b".into() }), Ok(vec![])]);
+        assert_eq!(told.len(), 1);
+    }
 }

@@ -51,11 +51,11 @@ fn signed(value: &Value, n: u8) -> Vec<u8> {
     envelope.to_bytes()
 }
 
-fn root(version: u64, n: u8) -> Root {
+fn root(version: u64, n: u8, now: u64) -> Root {
     Root {
         header: Header {
             version,
-            expires: UnixTime(START + 365 * DAY),
+            expires: UnixTime(now + 365 * DAY),
         },
         consistent_snapshot: true,
         keys: key_map(&[n]),
@@ -179,8 +179,13 @@ pub struct Fleet {
 
 impl Fleet {
     pub fn new() -> Self {
+        Self::at(START)
+    }
+
+    /// A fleet whose server's clock says `now`.
+    pub fn at(now: u64) -> Self {
         let mut fleet = Self {
-            now: START,
+            now,
             files: BTreeMap::new(),
             images: BTreeMap::new(),
             released: BTreeMap::new(),
@@ -199,9 +204,10 @@ impl Fleet {
             seen: Seen::default(),
         };
         let put = |fleet: &mut Self, base: &str, n| {
-            fleet
-                .files
-                .insert(format!("{base}1.root.json"), signed(&root(1, n).to_value(), n));
+            fleet.files.insert(
+                format!("{base}1.root.json"),
+                signed(&root(1, n, now).to_value(), n),
+            );
         };
         put(&mut fleet, api::TUF_IMAGE, IMAGE_KEY);
         put(&mut fleet, api::TUF_DIRECTOR, DIRECTOR_KEY);
@@ -295,7 +301,7 @@ impl Fleet {
     /// The director's key is replaced: root 2, signed by both.
     pub fn rotate_director(&mut self, new: u8) {
         let old = self.director_key;
-        let value = root(2, new).to_value();
+        let value = root(2, new, self.now).to_value();
         let mut envelope = Envelope::unsigned(value);
         envelope.sign(&key(old)).unwrap();
         envelope.sign(&key(new)).unwrap();
