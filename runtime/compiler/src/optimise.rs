@@ -14,6 +14,7 @@ mod edit;
 mod fold;
 mod fuse;
 mod layer_norm;
+mod look_up;
 mod no_op;
 mod one_hot;
 mod scalar_functions;
@@ -98,6 +99,12 @@ pub const PASSES: &[Pass] = &[
         "recognise GELU, hard-swish and others written out",
         false,
         scalar_functions::run,
+    ),
+    pass(
+        "look-up",
+        "compute on a table what would be computed of each row",
+        true,
+        look_up::run,
     ),
     pass(
         "layer-norm",

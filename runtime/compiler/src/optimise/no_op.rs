@@ -1,5 +1,6 @@
 //! Drops nodes that give back their first input.
 
+use sanderling_core::shape::MAX_ELEMENTS;
 use sanderling_core::{Dim, Graph, Node, TensorType};
 
 use super::{Context, edit};
@@ -81,9 +82,48 @@ fn dropout(graph: &Graph, node: &Node, _: Types<'_>) -> bool {
 
 /// The whole of every axis, forwards.
 fn slice(graph: &Graph, node: &Node, types: Types<'_>) -> bool {
-    let forwards = edit::input(node, 4).is_none()
-        || edit::const_ints(graph, node, 4).is_some_and(|steps| steps.iter().all(|&step| step > 0));
-    types.same() && forwards
+    let list = |index: usize, name: &str| match node.opset {
+        ..10 => edit::attrs(node)
+            .ints(name)
+            .ok()
+            .flatten()
+            .map(|list| list.to_vec()),
+        _ => edit::const_ints(graph, node, index),
+    };
+    let (Some(ty), Some(starts), Some(ends)) = (types.input, list(1, "starts"), list(2, "ends")) else {
+        return false;
+    };
+    let given = |index| edit::input(node, index).is_some();
+    let steps = list(4, "steps");
+    let forwards = steps
+        .as_ref()
+        .map_or(!given(4), |steps| steps.iter().all(|&step| step == 1));
+    let axes = match list(3, "axes") {
+        Some(axes) => axes,
+        None if given(3) => return false,
+        None => (0..).take(starts.len()).collect(),
+    };
+    let whole = |((&start, &end), &axis): ((&i64, &i64), &i64)| {
+        let axis = if axis < 0 { axis + ty.rank() as i64 } else { axis };
+        let size = usize::try_from(axis).ok().and_then(|axis| largest_size(ty, axis));
+        start == 0 && size.is_some_and(|size| end >= size)
+    };
+    forwards && axes.len() == ends.len() && starts.iter().zip(&ends).zip(&axes).all(whole)
+}
+
+/// The most elements that an axis can have: its size, or what the limit on a tensor's elements leaves it.
+fn largest_size(ty: &TensorType, axis: usize) -> Option<i64> {
+    match ty.shape.get(axis)? {
+        Dim::Fixed(n) => Some(*n),
+        _ => {
+            let others = ty
+                .shape
+                .iter()
+                .filter_map(Dim::fixed)
+                .try_fold(1i64, i64::checked_mul)?;
+            Some(i64::try_from(MAX_ELEMENTS).ok()? / others.max(1))
+        }
+    }
 }
 
 fn pad(graph: &Graph, node: &Node, types: Types<'_>) -> bool {

@@ -590,3 +590,37 @@ fn convolutions_and_products_take_addend_and_activation() {
         .output("y");
     check(graph.done(), &["FusedGemm"]);
 }
+
+#[test]
+fn what_is_computed_of_rows_is_computed_of_the_table() {
+    let graph = |bias: &[usize]| {
+        Build::new(17)
+            .input("i", DType::I32, &[-1, 4])
+            .weight("table", &[3, 5])
+            .weight("bias", bias)
+            .node("Gather", &["table", "i"], &["rows"])
+            .node("Sub", &["bias", "rows"], &["a"])
+            .node("Tanh", &["a"], &["y"])
+            .output("y")
+            .done()
+    };
+    check(graph(&[1, 5]), &["Gather"]);
+    check(graph(&[]), &["Gather"]);
+    check(graph(&[4, 1]), &["Gather", "Sub", "Tanh"]);
+}
+
+#[test]
+fn a_slice_up_to_a_number_that_no_axis_reaches_is_whole() {
+    let graph = |end: i64| {
+        Build::new(17)
+            .input("x", DType::F32, &[-1, 4096])
+            .ints("from", &[0, 0])
+            .ints("to", &[end, 4096])
+            .node("Slice", &["x", "from", "to"], &["a"])
+            .node("Neg", &["a"], &["y"])
+            .output("y")
+            .done()
+    };
+    check(graph(1_000_000_000), &["Neg"]);
+    check(graph(1_000_000), &["Slice", "Neg"]);
+}
