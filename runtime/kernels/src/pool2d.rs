@@ -195,15 +195,16 @@ impl<F: Fold> SimdOp for Plane<'_, F> {
         let _ = self.fold;
         for band in self.bands.iter() {
             self.bands.fill(isa, self.x, &band, F::IDENTITY, phases);
-            let mut taps = [(0, 1.0); TAPS];
+            let mut offsets = [0; TAPS];
             for first in (0..kh * kw).step_by(TAPS) {
                 let n = TAPS.min(kh * kw - first);
-                for (i, tap) in taps[..n].iter_mut().enumerate() {
-                    tap.0 = self.bands.offset((first + i) / kw, (first + i) % kw);
+                for (i, offset) in offsets[..n].iter_mut().enumerate() {
+                    *offset = self.bands.offset((first + i) / kw, (first + i) % kw);
                 }
+                let taps = (&offsets[..n], &[1.0; TAPS][..n]);
                 let more = first > 0;
                 self.bands
-                    .fold::<I, Unweighted<F>>(isa, band.len(), &taps[..n], phases, sums, more);
+                    .fold::<I, Unweighted<F>>(isa, band.len(), taps, phases, sums, more);
             }
             for (row, oy) in band.enumerate() {
                 let sums = self.bands.row(sums, row);

@@ -21,10 +21,8 @@ use crate::reduce::Fold;
 
 /// f32 that a band may take: 32 KiB of the L1 cache, as long as single rows are not longer.
 const BAND: usize = 8 * 1024;
-/// Spare elements that the last vectors of a band may run over.
-const SPARE: usize = 4 * 16;
-/// The most vectors summed at a time.
-const BLOCK: usize = 4;
+/// Spare elements that the last vector of a band may run over.
+const SPARE: usize = 16;
 
 /// The geometry of a sliding window over one plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +36,23 @@ pub(crate) struct Window {
     pub(crate) dilations: [usize; 2],
     /// Above and to the left.
     pub(crate) pads: [usize; 2],
+}
+
+impl Window {
+    /// Rows and columns exchanged.
+    pub(crate) fn turned(self) -> Self {
+        let turn = |[a, b]: [usize; 2]| [b, a];
+        Window {
+            in_h: self.in_w,
+            in_w: self.in_h,
+            out_h: self.out_w,
+            out_w: self.out_h,
+            kernel: turn(self.kernel),
+            strides: turn(self.strides),
+            dilations: turn(self.dilations),
+            pads: turn(self.pads),
+        }
+    }
 }
 
 /// The output size along one dimension: `(in + pads − (kernel − 1)·dilation − 1) / stride + 1`, rounded up with
@@ -186,45 +201,59 @@ impl Bands {
         }
     }
 
-    /// Folds all taps into the sums, four vectors at a time.
+    /// Folds all taps into the sums.
     ///
-    /// Each tap is its offset and weight; with `more`, the sums already hold earlier taps.
+    /// A tap is its offset and its weight; with `more`, the sums already hold earlier taps.
     #[inline(always)]
     pub(crate) fn fold<I: Isa, F: Taps>(
         &self,
         isa: I,
         rows: usize,
-        taps: &[(usize, f32)],
+        taps: (&[usize], &[f32]),
         phases: &[f32],
         sums: &mut [f32],
         more: bool,
     ) {
         let len = rows * self.pitch;
-        let furthest = taps.iter().map(|t| t.0).max().unwrap_or(0);
-        let end = len.next_multiple_of(BLOCK * I::LANES);
-        assert!(furthest + end <= phases.len() && end <= sums.len());
+        let furthest = taps.0.iter().copied().max().unwrap_or(0);
+        assert!(furthest + len + I::LANES <= phases.len() && len + I::LANES <= sums.len());
         let mut i = 0;
         while i < len {
-            let mut acc = [isa.splat(F::START); BLOCK];
-            if more {
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: i < end and both are multiples of the block, so i + block <= end <= sums.len().
-                    *acc = unsafe { isa.load_ptr(sums.as_ptr().add(i + v * I::LANES)) };
-                }
-            }
-            for &(offset, weight) in taps {
-                let weight = isa.splat(weight);
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    // SAFETY: i < end and both are multiples of the block, so offset + i + block <= furthest + end.
-                    let x = unsafe { isa.load_ptr(phases.as_ptr().add(offset + i + v * I::LANES)) };
-                    *acc = F::step(isa, *acc, x, weight);
-                }
-            }
-            for (v, &acc) in acc.iter().enumerate() {
-                // SAFETY: as above, i + block <= end.
-                unsafe { isa.store_ptr(sums.as_mut_ptr().add(i + v * I::LANES), acc) };
-            }
-            i += BLOCK * I::LANES;
+            let vectors = (len - i).div_ceil(I::LANES);
+            // SAFETY: a block starts before len and ends less than a vector behind it.
+            i += I::LANES
+                * unsafe {
+                    match vectors {
+                        8.. => block::<I, F, 8>(
+                            isa,
+                            taps,
+                            phases.as_ptr().add(i),
+                            sums.as_mut_ptr().add(i),
+                            more,
+                        ),
+                        4.. => block::<I, F, 4>(
+                            isa,
+                            taps,
+                            phases.as_ptr().add(i),
+                            sums.as_mut_ptr().add(i),
+                            more,
+                        ),
+                        2.. => block::<I, F, 2>(
+                            isa,
+                            taps,
+                            phases.as_ptr().add(i),
+                            sums.as_mut_ptr().add(i),
+                            more,
+                        ),
+                        _ => block::<I, F, 1>(
+                            isa,
+                            taps,
+                            phases.as_ptr().add(i),
+                            sums.as_mut_ptr().add(i),
+                            more,
+                        ),
+                    }
+                };
         }
     }
 
@@ -232,6 +261,39 @@ impl Bands {
     pub(crate) fn row<'a>(&self, sums: &'a [f32], row: usize) -> &'a [f32] {
         &sums[row * self.pitch..][..self.window.out_w]
     }
+}
+
+/// Folds all taps into N vectors of sums; gives N.
+///
+/// # Safety
+/// N vectors of `sums`, and of `phases` from each offset, are accessible.
+#[inline(always)]
+unsafe fn block<I: Isa, F: Taps, const N: usize>(
+    isa: I,
+    (offsets, weights): (&[usize], &[f32]),
+    phases: *const f32,
+    sums: *mut f32,
+    more: bool,
+) -> usize {
+    let mut acc = [isa.splat(F::START); N];
+    // SAFETY: by contract.
+    unsafe {
+        if more {
+            for (v, acc) in acc.iter_mut().enumerate() {
+                *acc = isa.load_ptr(sums.add(v * I::LANES));
+            }
+        }
+        for (&offset, &weight) in offsets.iter().zip(weights) {
+            let weight = isa.splat(weight);
+            for (v, acc) in acc.iter_mut().enumerate() {
+                *acc = F::step(isa, *acc, isa.load_ptr(phases.add(offset + v * I::LANES)), weight);
+            }
+        }
+        for (v, &acc) in acc.iter().enumerate() {
+            isa.store_ptr(sums.add(v * I::LANES), acc);
+        }
+    }
+    N
 }
 
 /// What is done with an element under a tap.
@@ -282,24 +344,24 @@ fn fill_row<I: Isa>(isa: I, source: &[f32], q: usize, step: usize, left: usize, 
     let to = &mut to[first..last];
     match step {
         1 => copy(isa, &from[..to.len()], to),
-        2 => {
-            let mut i = 0;
-            // Two vectors of the source hold one vector of the phase.
-            while i + I::LANES <= to.len() && 2 * (i + I::LANES) <= from.len() {
-                let pair = &from[2 * i..];
-                let (even, _) = isa.deinterleave(isa.load(pair), isa.load(&pair[I::LANES..]));
-                isa.store(&mut to[i..], even);
-                i += I::LANES;
-            }
-            for i in i..to.len() {
-                to[i] = from[2 * i];
-            }
-        }
+        2 => copy_even(isa, from, to),
         _ => {
             for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
                 *to = *from;
             }
         }
+    }
+}
+
+/// `to[i] = from[2i]`.
+#[inline(always)]
+pub(crate) fn copy_even<I: Isa>(isa: I, from: &[f32], to: &mut [f32]) {
+    assert!(to.is_empty() || from.len() > 2 * (to.len() - 1));
+    for (from, to) in from.chunks(2 * I::LANES).zip(to.chunks_mut(I::LANES)) {
+        // Two vectors of the source hold one of the destination.
+        let (first, second) = from.split_at(from.len().min(I::LANES));
+        let (even, _) = isa.deinterleave(isa.load_partial(first), isa.load_partial(second));
+        isa.store_partial(to, even);
     }
 }
 

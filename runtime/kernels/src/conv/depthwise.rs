@@ -42,6 +42,12 @@ pub(super) fn run(
     )?;
     let (plane_in, plane_out) = (window.in_h * window.in_w, window.out_h * window.out_w);
     let multiplier = conv.out_channels / conv.in_channels;
+    let mut offsets = [0; MAX_TAPS];
+    let offsets = &mut offsets[..taps];
+    for (t, offset) in offsets.iter_mut().enumerate() {
+        *offset = bands.offset(t / window.kernel[1], t % window.kernel[1]);
+    }
+    let offsets = &*offsets;
     let (y, scratch) = (Parts::new(y), Parts::new(scratch));
     let grain = (16 * 1024 / (plane_out * taps).max(1)).max(1);
     ctx.ranges(conv.batch * conv.out_channels, grain, &|planes, task| {
@@ -54,6 +60,7 @@ pub(super) fn run(
             ctx.isa.dispatch(Plane {
                 bands: &bands,
                 window,
+                offsets,
                 x: &x[from..from + plane_in],
                 weights: &weights[channel * taps..(channel + 1) * taps],
                 bias: bias.map_or(0.0, |b| b[channel]),
@@ -72,6 +79,8 @@ pub(super) fn run(
 struct Plane<'a> {
     bands: &'a Bands,
     window: &'a Window,
+    /// Where each tap starts in the phases.
+    offsets: &'a [usize],
     x: &'a [f32],
     weights: &'a [f32],
     bias: f32,
@@ -87,14 +96,6 @@ impl SimdOp for Plane<'_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let (bands, out_w) = (self.bands, self.window.out_w);
-        let mut taps = [(0, 0.0); MAX_TAPS];
-        let taps = &mut taps[..self.weights.len()];
-        for (t, (tap, &weight)) in taps.iter_mut().zip(self.weights).enumerate() {
-            *tap = (
-                bands.offset(t / self.window.kernel[1], t % self.window.kernel[1]),
-                weight,
-            );
-        }
         let (lo, hi, act) = match self.act {
             Some(Unary::Relu) => (0.0, f32::INFINITY, None),
             Some(Unary::Clip { min, max }) => (min, max, None),
@@ -104,7 +105,7 @@ impl SimdOp for Plane<'_> {
         let (phases, sums) = bands.split(self.scratch);
         for band in bands.iter() {
             bands.fill(isa, self.x, &band, 0.0, phases);
-            bands.fold::<I, Weighted>(isa, band.len(), taps, phases, sums, false);
+            bands.fold::<I, Weighted>(isa, band.len(), (self.offsets, self.weights), phases, sums, false);
             for (row, oy) in band.clone().enumerate() {
                 let sums = bands.row(sums, row);
                 let y = &mut self.y[oy * out_w..][..out_w];

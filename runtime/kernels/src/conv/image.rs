@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use sanderling_simd::Isa;
 
-use crate::window::{Window, copy};
+use crate::window::{Window, copy, copy_even};
 
 /// One group's channels of one image, seen through a window.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,8 @@ impl Image<'_> {
         let to = &mut to[first..last];
         if sw == 1 {
             copy(isa, &source[..to.len()], to);
+        } else if sw == 2 {
+            copy_even(isa, &source[..2 * to.len() - 1], to);
         } else {
             for (to, from) in to.iter_mut().zip(source.iter().step_by(sw)) {
                 *to = *from;

@@ -101,8 +101,10 @@ impl Conv2d {
         self.kernel == [1, 1] && self.strides == [1, 1] && self.pads == [0; 4]
     }
 
+    /// The window over a plane. A plane of width 1 is turned into one row, whose outputs then lie side by side; the
+    /// order of the taps stays.
     fn window(&self, sizes: &Sizes) -> Window {
-        Window {
+        let window = Window {
             in_h: self.in_h,
             in_w: self.in_w,
             out_h: sizes.out_h,
@@ -111,7 +113,9 @@ impl Conv2d {
             strides: self.strides,
             dilations: self.dilations,
             pads: [self.pads[0], self.pads[1]],
-        }
+        };
+        let column = self.in_w == 1 && sizes.out_w == 1 && self.kernel[1] == 1 && self.pads[1] == 0;
+        if column { window.turned() } else { window }
     }
 
     /// Checks the attributes and multiplies the dimensions out.
