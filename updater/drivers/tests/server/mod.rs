@@ -17,16 +17,23 @@ pub struct Server {
     closed: Arc<AtomicBool>,
     /// Answers that come a byte at a time.
     drips: Arc<AtomicUsize>,
+    /// Speaks TLS by this configuration.
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Server {
     pub fn start() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let fleet = Arc::new(Mutex::new(Fleet::at(now)));
-        Self::listen("127.0.0.1:0".parse().unwrap(), fleet)
+        Self::listen("127.0.0.1:0".parse().unwrap(), fleet, None)
     }
 
-    fn listen(address: SocketAddr, fleet: Arc<Mutex<Fleet>>) -> Self {
+    pub fn start_tls(tls: rustls::ServerConfig) -> Self {
+        let fleet = Self::start().fleet.clone();
+        Self::listen("127.0.0.1:0".parse().unwrap(), fleet, Some(Arc::new(tls)))
+    }
+
+    fn listen(address: SocketAddr, fleet: Arc<Mutex<Fleet>>, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let (closed, drips) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -35,15 +42,26 @@ impl Server {
             fleet,
             closed,
             drips,
+            tls,
         };
-        let (fleet, closed, drips) = (server.fleet.clone(), server.closed.clone(), server.drips.clone());
+        let (fleet, closed) = (server.fleet.clone(), server.closed.clone());
+        let (drips, tls) = (server.drips.clone(), server.tls.clone());
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if closed.load(Ordering::SeqCst) {
                     return;
                 }
-                let (fleet, drips) = (fleet.clone(), drips.clone());
-                thread::spawn(move || drop(stream.map(|stream| serve(stream, &fleet, &drips))));
+                let (Ok(stream), fleet, drips, tls) = (stream, fleet.clone(), drips.clone(), tls.clone())
+                else {
+                    return;
+                };
+                thread::spawn(move || match tls {
+                    None => serve(stream, &fleet, &drips),
+                    Some(tls) => {
+                        let connection = rustls::ServerConnection::new(tls).ok()?;
+                        serve(rustls::StreamOwned::new(connection, stream), &fleet, &drips)
+                    }
+                });
             }
         });
         server
@@ -58,7 +76,8 @@ impl Server {
     }
 
     pub fn enrolment(&self) -> EnrolmentString {
-        self.fleet().enrolment(&format!("http://{}", self.address))
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.fleet().enrolment(&format!("{scheme}://{}", self.address))
     }
 
     pub fn drip(&self, answers: usize) {
@@ -75,7 +94,7 @@ impl Server {
     }
 
     pub fn open_again(self, address: SocketAddr) -> Self {
-        Self::listen(address, self.fleet.clone())
+        Self::listen(address, self.fleet.clone(), self.tls.clone())
     }
 }
 
@@ -86,8 +105,8 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, fleet: &Mutex<Fleet>, drips: &AtomicUsize) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn serve(mut stream: impl Read + Write, fleet: &Mutex<Fleet>, drips: &AtomicUsize) -> Option<()> {
+    let mut reader = BufReader::new(&mut stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -118,7 +137,7 @@ fn serve(stream: TcpStream, fleet: &Mutex<Fleet>, drips: &AtomicUsize) -> Option
     write(stream, &answer, slow)
 }
 
-fn write(mut stream: TcpStream, answer: &Answer, slow: bool) -> Option<()> {
+fn write(mut stream: impl Write, answer: &Answer, slow: bool) -> Option<()> {
     let Answer {
         status,
         range_start,
