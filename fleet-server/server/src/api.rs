@@ -351,8 +351,12 @@ pub struct ProblemView {
 /// The document's head and the calls it lists.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Sanderling fleet server", version = "1", description = "For operators. Send `Authorization: Bearer <token>`; \
-    send an `Idempotency-Key` with what changes something. Errors are application/problem+json."),
+    info(
+        title = "Sanderling fleet server",
+        version = "1",
+        description = "For operators. Send `Authorization: Bearer <token>`; \
+    send an `Idempotency-Key` with what changes something. Errors are application/problem+json."
+    ),
     paths(
         crate::operator::fleet::show,
         crate::operator::fleet::freeze,

@@ -46,7 +46,9 @@ impl FromRequestParts<Shared> for Bearer {
 
 /// The address at the other end; unknown counts as one address.
 fn peer(extensions: &axum::http::Extensions) -> IpAddr {
-    extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip())
+    extensions
+        .get::<Peer>()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip())
 }
 
 /// The operator of a request's bearer token.
@@ -71,7 +73,11 @@ pub(crate) fn check_token(app: &App, token: &str, peer: IpAddr) -> Result<String
     }
     // Comparing hashes tells an attacker nothing about the token, however long it takes.
     let hash = Digest::of(token.trim().as_bytes());
-    let found = app.config.operators.iter().find(|operator: &&Operator| operator.token == hash);
+    let found = app
+        .config
+        .operators
+        .iter()
+        .find(|operator: &&Operator| operator.token == hash);
     match found {
         Some(operator) => Ok(operator.name.clone()),
         None => {
@@ -94,7 +100,9 @@ pub(crate) struct Throttle {
 impl Throttle {
     pub(crate) fn may_try(&self, peer: IpAddr, now: u64) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(&peer).is_none_or(|&(since, count)| now >= since + 60 || count < MAX_FAILURES)
+        failures
+            .get(&peer)
+            .is_none_or(|&(since, count)| now >= since + 60 || count < MAX_FAILURES)
     }
 
     pub(crate) fn failed(&self, peer: IpAddr, now: u64) {
@@ -129,26 +137,41 @@ impl Sessions {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| session.expires > now);
         if sessions.len() >= MAX_SESSIONS {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.expires).map(|(key, _)| *key);
+            let oldest = sessions
+                .iter()
+                .min_by_key(|(_, session)| session.expires)
+                .map(|(key, _)| *key);
             oldest.map(|key| sessions.remove(&key));
         }
-        let session = Session { operator: operator.to_owned(), csrf, expires: now + SESSION_S };
+        let session = Session {
+            operator: operator.to_owned(),
+            csrf,
+            expires: now + SESSION_S,
+        };
         sessions.insert(Digest::of(id.as_bytes()), session);
         let secure = if secure { "; Secure" } else { "" };
-        Ok(format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SESSION_S}{secure}"))
+        Ok(format!(
+            "{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SESSION_S}{secure}"
+        ))
     }
 
     /// The session of a request's cookie.
     pub(crate) fn find(&self, headers: &HeaderMap, now: u64) -> Option<Session> {
         let key = Digest::of(cookie(headers)?.as_bytes());
         let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&key).filter(|session| session.expires > now).cloned()
+        sessions
+            .get(&key)
+            .filter(|session| session.expires > now)
+            .cloned()
     }
 
     /// Ends the session of a request's cookie.
     pub(crate) fn close(&self, headers: &HeaderMap) {
         if let Some(id) = cookie(headers) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&Digest::of(id.as_bytes()));
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&Digest::of(id.as_bytes()));
         }
     }
 }
@@ -159,8 +182,13 @@ pub(crate) fn no_cookie() -> String {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, id)| id)
 }
 
@@ -169,7 +197,9 @@ impl FromRequestParts<Shared> for Session {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
-        app.sessions.find(&parts.headers, app.now()).ok_or_else(|| Redirect::to("/login").into_response())
+        app.sessions
+            .find(&parts.headers, app.now())
+            .ok_or_else(|| Redirect::to("/login").into_response())
     }
 }
 
@@ -225,7 +255,11 @@ fn check_site(hosts: &[String], method: &Method, headers: &HeaderMap) -> Result<
     }
     let foreign = |what: &str| {
         let action = "use the server's own page or the command line";
-        Problem::forbidden("origin", format!("the request comes from {what}, another site's page"), action)
+        Problem::forbidden(
+            "origin",
+            format!("the request comes from {what}, another site's page"),
+            action,
+        )
     };
     let reads = *method == Method::GET || *method == Method::HEAD;
     if let Some(origin) = text(header::ORIGIN) {
@@ -234,7 +268,10 @@ fn check_site(hosts: &[String], method: &Method, headers: &HeaderMap) -> Result<
             return Err(foreign(origin));
         }
     }
-    match headers.get("sec-fetch-site").and_then(|value| value.to_str().ok()) {
+    match headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok())
+    {
         Some("cross-site" | "same-site") if !reads => Err(foreign("a cross-site request")),
         _ => Ok(()),
     }
@@ -280,7 +317,9 @@ mod tests {
     fn sessions_end() {
         let sessions = Sessions::default();
         let cookie = sessions.open("ann", 100, true).unwrap();
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Secure"));
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Secure")
+        );
         let mut headers = HeaderMap::new();
         let pair = format!("other=1; {}", cookie.split(';').next().unwrap());
         headers.insert(header::COOKIE, HeaderValue::from_str(&pair).unwrap());

@@ -52,7 +52,8 @@ impl Doorbell {
         for device in devices {
             match bells.get(device) {
                 // Full: it rings already. Closed: the session is ending, and its end is no bell heard.
-                Some((_, bell)) if !matches!(bell.try_send(()), Err(mpsc::error::TrySendError::Closed(()))) => {}
+                Some((_, bell))
+                    if !matches!(bell.try_send(()), Err(mpsc::error::TrySendError::Closed(()))) => {}
                 _ if pending.len() < MAX_PENDING => {
                     pending.insert(*device);
                 }
@@ -63,15 +64,24 @@ impl Doorbell {
 
     /// Ends a device's session.
     pub(crate) fn disconnect(&self, device: DeviceId) {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner).remove(&device);
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&device);
+        self.bells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&device);
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&device);
     }
 
     /// Hangs up a bell; a session of the same device ends by it.
     fn hang(&self, device: DeviceId) -> (u64, mpsc::Receiver<()>) {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (bell, rings) = mpsc::channel(1);
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner).insert(device, (session, bell));
+        self.bells
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(device, (session, bell));
         (session, rings)
     }
 
@@ -85,7 +95,10 @@ impl Doorbell {
 
     /// Whether the bell rang while the device was away.
     fn missed(&self, device: DeviceId) -> bool {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&device)
+        self.pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&device)
     }
 
     /// Devices connected.
@@ -115,7 +128,11 @@ enum End {
 
 /// Serves one connection.
 pub(crate) async fn serve(app: Shared, stream: Box<dyn Io>) {
-    let mut link = Link { stream, input: BytesMut::with_capacity(512), output: BytesMut::with_capacity(128) };
+    let mut link = Link {
+        stream,
+        input: BytesMut::with_capacity(512),
+        output: BytesMut::with_capacity(128),
+    };
     let end = match login(&app, &mut link).await {
         Err(end) => end,
         Ok((device, keep_alive)) => {
@@ -153,16 +170,27 @@ impl Link {
     async fn send(&mut self, packet: Packet) -> Result<(), End> {
         self.output.clear();
         packet.write(&mut self.output, MAX_PACKET)?;
-        timeout(PATIENCE, self.stream.write_all(&self.output)).await.map_err(|_| End::Silent)??;
+        timeout(PATIENCE, self.stream.write_all(&self.output))
+            .await
+            .map_err(|_| End::Silent)??;
         Ok(())
     }
 }
 
 /// Takes the login; answers who it is and the keep-alive.
 async fn login(app: &App, link: &mut Link) -> Result<(DeviceId, Duration), End> {
-    let first = timeout(PATIENCE, link.receive()).await.map_err(|_| End::Silent)??;
-    let Packet::Connect(connect) = first else { return Err(End::Refused("the first packet is no CONNECT")) };
-    let answer = |code| Packet::ConnAck(ConnAck { session_present: false, code });
+    let first = timeout(PATIENCE, link.receive())
+        .await
+        .map_err(|_| End::Silent)??;
+    let Packet::Connect(connect) = first else {
+        return Err(End::Refused("the first packet is no CONNECT"));
+    };
+    let answer = |code| {
+        Packet::ConnAck(ConnAck {
+            session_present: false,
+            code,
+        })
+    };
     match authenticate(app, &connect).await {
         Some(device) => {
             link.send(answer(ConnectReturnCode::Success)).await?;
@@ -175,7 +203,9 @@ async fn login(app: &App, link: &mut Link) -> Result<(DeviceId, Duration), End> 
         }
         None => {
             link.send(answer(ConnectReturnCode::NotAuthorized)).await?;
-            Err(End::Refused("the login is not a device's, or asks for more than a bell"))
+            Err(End::Refused(
+                "the login is not a device's, or asks for more than a bell",
+            ))
         }
     }
 }
@@ -189,7 +219,8 @@ async fn authenticate(app: &App, connect: &Connect) -> Option<DeviceId> {
         return None;
     }
     let key = app.guard.key(app, device).await?;
-    key.verify(&topics::password_message(&device, time), &signature).then_some(device)
+    key.verify(&topics::password_message(&device, time), &signature)
+        .then_some(device)
 }
 
 /// Serves a device until the session ends.
@@ -206,7 +237,10 @@ async fn converse(
     loop {
         if listening && (rung || app.doorbell.missed(device)) {
             rung = false;
-            if let Err(end) = link.send(Packet::Publish(Publish::new(&topic, QoS::AtMostOnce, Vec::new()))).await {
+            if let Err(end) = link
+                .send(Packet::Publish(Publish::new(&topic, QoS::AtMostOnce, Vec::new())))
+                .await
+            {
                 return end;
             }
             app.metrics.rings.inc();
@@ -249,7 +283,10 @@ async fn answer(link: &mut Link, packet: Packet, topic: &str, listening: &mut bo
         }
         Packet::Unsubscribe(unsubscribe) => {
             *listening &= !unsubscribe.topics.iter().any(|path| path == topic);
-            link.send(Packet::UnsubAck(UnsubAck { pkid: unsubscribe.pkid })).await
+            link.send(Packet::UnsubAck(UnsubAck {
+                pkid: unsubscribe.pkid,
+            }))
+            .await
         }
         Packet::Disconnect => Err(End::Left),
         Packet::Publish(_) => Err(End::Refused("devices publish nothing here")),
@@ -270,7 +307,10 @@ mod tests {
         doorbell.ring(&[device, device]);
         assert_eq!((rings.try_recv(), rings.try_recv().is_err()), (Ok(()), true));
         let (second, _newer) = doorbell.hang(device);
-        assert!(matches!(rings.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        assert!(matches!(
+            rings.try_recv(),
+            Err(mpsc::error::TryRecvError::Disconnected)
+        ));
         doorbell.take_down(device, first);
         assert_eq!(doorbell.connected(), 1);
         doorbell.take_down(device, second);

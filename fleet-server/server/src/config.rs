@@ -111,7 +111,9 @@ pub struct TrustConfig {
 
 impl fmt::Debug for TrustConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrustConfig").field("demo", &self.demo).finish_non_exhaustive()
+        f.debug_struct("TrustConfig")
+            .field("demo", &self.demo)
+            .finish_non_exhaustive()
     }
 }
 
@@ -312,7 +314,9 @@ impl ServerConfig {
 }
 
 fn check_url(url: &str) -> Result<(), ServerError> {
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
     if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' '])) {
         return Ok(());
     }

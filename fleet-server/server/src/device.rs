@@ -64,7 +64,11 @@ impl Guard {
     }
 
     fn with<T>(&self, device: DeviceId, f: impl FnOnce(&mut Known) -> T) -> Option<T> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&device).map(f)
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(&device)
+            .map(f)
     }
 
     /// Reads a device's key. The newest signature time in the store is the floor: what was signed before it was
@@ -78,11 +82,7 @@ impl Guard {
             )
         })?;
         if record.device.decommissioned_at.is_some() {
-            return Err(Problem::forbidden(
-                "decommissioned",
-                format!("device {device} was decommissioned"),
-                "enrol it anew with a new key",
-            ));
+            return Err(Problem::gone(format!("device {device} was decommissioned")));
         }
         let key = PublicKey::ed25519(&record.device.public_key);
         let known = Known {
@@ -104,7 +104,8 @@ impl Guard {
     fn fresh(&self, proof: &Proof) -> Result<(), Problem> {
         let nonce = Digest::of(proof.nonce.as_bytes());
         let new = self.with(proof.device, |known| {
-            let replayed = proof.created <= known.floor || known.nonces.iter().any(|(_, seen)| *seen == nonce);
+            let replayed =
+                proof.created <= known.floor || known.nonces.iter().any(|(_, seen)| *seen == nonce);
             if !replayed {
                 known.nonces.push((proof.created, nonce));
                 if known.nonces.len() > MAX_NONCES {
@@ -127,7 +128,10 @@ impl Guard {
 
     /// Forgets a device: it was decommissioned.
     pub(crate) fn forget(&self, device: DeviceId) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&device);
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&device);
     }
 
     /// The key of a device, for the broker.
@@ -147,12 +151,21 @@ fn parse_headers(headers: &HeaderMap) -> Result<Unverified, Problem> {
             _ => String::new(),
         }
     };
-    Ok(Unverified::parse(&text("content-digest"), &text("signature-input"), &text("signature"))?)
+    Ok(Unverified::parse(
+        &text("content-digest"),
+        &text("signature-input"),
+        &text("signature"),
+    )?)
 }
 
 /// The signed parts of a request.
 pub(crate) fn signed<'a>(method: &'a Method, uri: &'a Uri, body: &'a [u8]) -> Request<'a> {
-    Request { method: method.as_str(), path: uri.path(), query: uri.query(), body }
+    Request {
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query(),
+        body,
+    }
 }
 
 fn message<T: serde::Serialize>(reply: &T) -> Response {
@@ -212,11 +225,18 @@ pub(crate) async fn check_in(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let start = Instant::now();
-    let proof = app.guard.check(&app, &signed(&method, &uri, &body), &headers).await?;
+    let proof = app
+        .guard
+        .check(&app, &signed(&method, &uri, &body), &headers)
+        .await?;
     let device = proof.device;
     let check_in: CheckIn = decode(&body)?;
     if check_in.records.len() > api::MAX_RECORDS {
-        let detail = format!("{} records in one check-in; {} are taken", check_in.records.len(), api::MAX_RECORDS);
+        let detail = format!(
+            "{} records in one check-in; {} are taken",
+            check_in.records.len(),
+            api::MAX_RECORDS
+        );
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too-many-records",
@@ -237,11 +257,13 @@ pub(crate) async fn check_in(
     };
     let stored = app.store.check_in(write).await?;
     let hardware = app.guard.with(device, |known| known.hardware.clone());
-    let hardware = hardware.ok_or_else(|| Problem::unauthorized("the device was decommissioned", "enrol it anew"))?;
+    let hardware = hardware.ok_or_else(|| Problem::gone(format!("device {device} was decommissioned")))?;
     let director = app.minter.document(&app, device, &hardware, &stored).await?;
     app.metrics.check_ins.inc();
     app.metrics.records.inc_by(u64::from(stored.fresh));
-    app.metrics.check_in_seconds.observe(start.elapsed().as_secs_f64());
+    app.metrics
+        .check_in_seconds
+        .observe(start.elapsed().as_secs_f64());
     Ok(message(&CheckInReply {
         director: director.to_vec(),
         acknowledged: stored.acknowledged,
@@ -259,5 +281,9 @@ fn failed_metrics(records: &[Record]) -> Vec<String> {
         }
         _ => false,
     });
-    if failing { vec!["errors".to_owned()] } else { Vec::new() }
+    if failing {
+        vec!["errors".to_owned()]
+    } else {
+        Vec::new()
+    }
 }

@@ -6,8 +6,9 @@
 use crate::app::{App, Shared};
 use crate::problem::Problem;
 use sanderling_rollout::{
-    Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze, HealthMetric, Input,
-    Inventory, InventoryBuilder, MetricEvidence, PairedEvidence, Plan, Rollout, Status, apply, plan,
+    Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze,
+    HealthMetric, Input, Inventory, InventoryBuilder, MetricEvidence, PairedEvidence, Plan, Rollout, Status,
+    apply, plan,
 };
 use sanderling_store::{
     Alias, AssignmentRow, Change, Desired, HealthRow, Mode, PairedCount, RolloutRow, ledger::NewEntry,
@@ -35,7 +36,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(rollout: Rollout) -> Self {
-        Self { rollout, classes: Vec::new(), excluded: Vec::new() }
+        Self {
+            rollout,
+            classes: Vec::new(),
+            excluded: Vec::new(),
+        }
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -114,8 +119,20 @@ pub(crate) fn input<T>(
     now: u64,
     f: impl FnOnce(&Input<'_>) -> T,
 ) -> T {
-    let Loaded { rollout, assignments, evidence, .. } = loaded;
-    f(&Input { rollout, assignments, inventory, evidence, freeze, now })
+    let Loaded {
+        rollout,
+        assignments,
+        evidence,
+        ..
+    } = loaded;
+    f(&Input {
+        rollout,
+        assignments,
+        inventory,
+        evidence,
+        freeze,
+        now,
+    })
 }
 
 /// A planner's refusal that is nobody's request.
@@ -127,12 +144,17 @@ pub(crate) fn planning(error: sanderling_rollout::Error) -> Problem {
 pub(crate) async fn freeze(app: &App) -> Result<Option<Freeze>, Problem> {
     let stored = app.store.setting(FREEZE).await?.filter(|text| !text.is_empty());
     let parse = |text: String| serde_json::from_str(&text);
-    stored.map(parse).transpose().map_err(|error| Problem::internal("reading the freeze", &error))
+    stored
+        .map(parse)
+        .transpose()
+        .map_err(|error| Problem::internal("reading the freeze", &error))
 }
 
 /// Stores or forgets the brake.
 pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Change {
-    let value = freeze.and_then(|freeze| serde_json::to_string(freeze).ok()).unwrap_or_default();
+    let value = freeze
+        .and_then(|freeze| serde_json::to_string(freeze).ok())
+        .unwrap_or_default();
     Change::Set { name: FREEZE, value }
 }
 
@@ -143,7 +165,9 @@ pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
     let mut builder = InventoryBuilder::with_capacity(fleet.len());
     let mut profiles = HashMap::new();
     for row in fleet {
-        let Some(runtime) = runtimes.get(&row.runtime) else { continue };
+        let Some(runtime) = runtimes.get(&row.runtime) else {
+            continue;
+        };
         let profile = *profiles
             .entry((row.hardware.clone(), row.runtime))
             .or_insert_with(|| builder.profile(&row.hardware, &normal(runtime)));
@@ -163,7 +187,10 @@ pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
 /// A runtime with its operators named as bundles' requirements are.
 fn normal(runtime: &RuntimeInfo) -> RuntimeInfo {
     let operators = runtime.operators.iter().map(|name| operator_name(name)).collect();
-    RuntimeInfo { operators, ..runtime.clone() }
+    RuntimeInfo {
+        operators,
+        ..runtime.clone()
+    }
 }
 
 /// `domain:OpType` with ONNX's own domain written as the empty one.
@@ -179,14 +206,22 @@ pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> 
     let damaged = |error: &dyn std::fmt::Display| Problem::internal("reading a rollout", error);
     let state: State = serde_json::from_str(&row.state).map_err(|error| damaged(&error))?;
     let stored = app.store.assignments(row.id).await?;
-    let rows = stored.iter().map(|row| parse_row(&state.classes, row)).collect::<Option<Vec<_>>>();
+    let rows = stored
+        .iter()
+        .map(|row| parse_row(&state.classes, row))
+        .collect::<Option<Vec<_>>>();
     let rows = rows.ok_or_else(|| damaged(&"an assignment's hardware class is not the rollout's"))?;
     let assignments =
         Assignments::from_parts(state.classes, rows, state.excluded).map_err(|error| damaged(&error))?;
     let paired = app.store.paired_counts(row.id).await?;
     let health = app.store.health(row.id).await?;
     let evidence = evidence(&state.rollout.policy.metrics, paired, health);
-    Ok(Loaded { rollout: state.rollout, assignments, evidence, created_by: row.created_by })
+    Ok(Loaded {
+        rollout: state.rollout,
+        assignments,
+        evidence,
+        created_by: row.created_by,
+    })
 }
 
 fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> {
@@ -204,8 +239,16 @@ fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> 
 
 fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<HealthRow>) -> Evidence {
     let mut counted = PairedEvidence::default();
-    for PairedCount { hardware, inputs, disagreements } in paired {
-        let counts = Counts { inputs, disagreements };
+    for PairedCount {
+        hardware,
+        inputs,
+        disagreements,
+    } in paired
+    {
+        let counts = Counts {
+            inputs,
+            disagreements,
+        };
         match hardware {
             None => counted.fleet = counts,
             Some(class) => counted.classes.push((class, counts)),
@@ -213,10 +256,20 @@ fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<Heal
     }
     let of_kind = |kind: &str| -> Vec<DeviceEvent> {
         let rows = health.iter().filter(|row| row.kind == kind);
-        rows.map(|row| DeviceEvent { device: row.device, at: row.at }).collect()
+        rows.map(|row| DeviceEvent {
+            device: row.device,
+            at: row.at,
+        })
+        .collect()
     };
     // A device that went back by itself fails the metric `fallback`.
-    let kind_of = |metric: &str| if metric == "fallback" { "fell_back".to_owned() } else { metric.to_owned() };
+    let kind_of = |metric: &str| {
+        if metric == "fallback" {
+            "fell_back".to_owned()
+        } else {
+            metric.to_owned()
+        }
+    };
     let metric = |metric: &HealthMetric| MetricEvidence {
         metric: metric.name.clone(),
         failures: of_kind(&kind_of(&metric.name)),
@@ -243,21 +296,39 @@ pub(crate) async fn execute(
     made: &Plan,
     operator: Option<&str>,
 ) -> Result<(Vec<Change>, Vec<DeviceId>), Problem> {
-    let Loaded { mut rollout, mut assignments, .. } = loaded;
-    let before: HashMap<DeviceId, Assignment> = assignments.rows().iter().map(|row| (row.device, *row)).collect();
+    let Loaded {
+        mut rollout,
+        mut assignments,
+        ..
+    } = loaded;
+    let before: HashMap<DeviceId, Assignment> =
+        assignments.rows().iter().map(|row| (row.device, *row)).collect();
     let was = rollout.status.clone();
     apply(&mut rollout, &mut assignments, made).map_err(planning)?;
-    let moved: Vec<&Assignment> =
-        assignments.rows().iter().filter(|row| before.get(&row.device) != Some(*row)).collect();
+    let moved: Vec<&Assignment> = assignments
+        .rows()
+        .iter()
+        .filter(|row| before.get(&row.device) != Some(*row))
+        .collect();
     let classes = assignments.classes();
-    let rows = moved.iter().map(|row| store_row(classes, row)).collect::<Option<Vec<_>>>();
+    let rows = moved
+        .iter()
+        .map(|row| store_row(classes, row))
+        .collect::<Option<Vec<_>>>();
     let rows = rows.ok_or_else(|| Problem::internal("storing a plan", &"an assignment without a class"))?;
-    let mut changes = vec![Change::Assign { rollout: rollout.id, rows }];
+    let mut changes = vec![Change::Assign {
+        rollout: rollout.id,
+        rows,
+    }];
     let (desires, devices) = desires(&rollout, &moved, &before, made.at);
     changes.extend(desires);
     changes.extend(champion(app, &rollout, &was, made.at).await?);
     changes.push(Change::Ledger(entry(&rollout, made, operator)));
-    let state = State { excluded: assignments.excluded().to_vec(), classes: classes.to_vec(), rollout };
+    let state = State {
+        excluded: assignments.excluded().to_vec(),
+        classes: classes.to_vec(),
+        rollout,
+    };
     changes.push(Change::SetRollout {
         id: state.rollout.id,
         status: state.rollout.status.word().to_owned(),
@@ -301,10 +372,22 @@ fn desires(
             None => groups.push((wanted, vec![row.device])),
         }
     }
-    let devices = groups.iter().flat_map(|(_, devices)| devices.iter().copied()).collect();
+    let devices = groups
+        .iter()
+        .flat_map(|(_, devices)| devices.iter().copied())
+        .collect();
     let changes = groups.into_iter().map(|((digest, arm, mode), devices)| {
-        let desired = Desired { digest, rollout: Some(rollout.id), arm: Some(arm), mode, since: now };
-        Change::Desire { devices, desired: Some(desired) }
+        let desired = Desired {
+            digest,
+            rollout: Some(rollout.id),
+            arm: Some(arm),
+            mode,
+            since: now,
+        };
+        Change::Desire {
+            devices,
+            desired: Some(desired),
+        }
     });
     (changes.collect(), devices)
 }
@@ -316,8 +399,15 @@ async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Resul
         Status::RolledBack { .. } if *was == Status::Completed => rollout.base.digest,
         _ => return Ok(None),
     };
-    let Some(version) = app.store.version(digest).await? else { return Ok(None) };
-    Ok(Some(Change::SetAlias(Alias { name: version.name, alias: CHAMPION.into(), digest, since: now })))
+    let Some(version) = app.store.version(digest).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Change::SetAlias(Alias {
+        name: version.name,
+        alias: CHAMPION.into(),
+        digest,
+        since: now,
+    })))
 }
 
 fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
@@ -340,7 +430,12 @@ fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
         "evidence": made.evidence,
         "operator": operator,
     });
-    NewEntry { rollout: Some(rollout.id), at: made.at, kind: "rollout.planned".into(), body: body.to_string() }
+    NewEntry {
+        rollout: Some(rollout.id),
+        at: made.at,
+        kind: "rollout.planned".into(),
+        body: body.to_string(),
+    }
 }
 
 /// The next free number of a rollout. Called with no other operation under way.

@@ -73,8 +73,26 @@ pub(crate) fn ledger_view(entry: &Entry) -> LedgerView {
 
 /// An event for the API.
 pub(crate) fn event_view(event: DeviceEvent) -> EventView {
-    let DeviceEvent { id, device, at, received, kind, image, rollout, detail } = event;
-    EventView { id, device, at, received, kind, image, rollout, detail }
+    let DeviceEvent {
+        id,
+        device,
+        at,
+        received,
+        kind,
+        image,
+        rollout,
+        detail,
+    } = event;
+    EventView {
+        id,
+        device,
+        at,
+        received,
+        kind,
+        image,
+        rollout,
+        detail,
+    }
 }
 
 /// Waits until `moved` sees the heads beyond where the reader is, at most so long.
@@ -100,18 +118,28 @@ pub(crate) async fn ledger(
     _: Reader,
     Query(query): Query<LedgerQuery>,
 ) -> Result<Json<LedgerPage>, Problem> {
-    let read = async || app.store.ledger(query.rollout, query.after, query.limit.clamp(1, MAX_PAGE)).await;
+    let read = async || {
+        app.store
+            .ledger(query.rollout, query.after, query.limit.clamp(1, MAX_PAGE))
+            .await
+    };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(query.wait_s.min(MAX_WAIT_S));
     let mut from = app.store.heads().borrow().ledger.max(query.after);
     let mut entries = read().await?;
     while entries.is_empty() && tokio::time::Instant::now() < deadline && !*app.stop.borrow() {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_secs_f64().ceil() as u64;
+        let left = deadline
+            .saturating_duration_since(tokio::time::Instant::now())
+            .as_secs_f64()
+            .ceil() as u64;
         wait(&app, left, |heads| heads.ledger > from).await;
         from = app.store.heads().borrow().ledger.max(from);
         entries = read().await?;
     }
     let next = entries.last().map_or(query.after, |entry| entry.seq);
-    Ok(Json(LedgerPage { entries: entries.iter().map(ledger_view).collect(), next }))
+    Ok(Json(LedgerPage {
+        entries: entries.iter().map(ledger_view).collect(),
+        next,
+    }))
 }
 
 /// Reads the devices' events; with `wait_s`, waits for news.
@@ -126,18 +154,28 @@ pub(crate) async fn events(
     _: Reader,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let read = async || app.store.events(query.device, query.after, query.limit.clamp(1, MAX_PAGE)).await;
+    let read = async || {
+        app.store
+            .events(query.device, query.after, query.limit.clamp(1, MAX_PAGE))
+            .await
+    };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(query.wait_s.min(MAX_WAIT_S));
     let mut from = app.store.heads().borrow().event.max(query.after);
     let mut events = read().await?;
     while events.is_empty() && tokio::time::Instant::now() < deadline && !*app.stop.borrow() {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_secs_f64().ceil() as u64;
+        let left = deadline
+            .saturating_duration_since(tokio::time::Instant::now())
+            .as_secs_f64()
+            .ceil() as u64;
         wait(&app, left, |heads| heads.event > from).await;
         from = app.store.heads().borrow().event.max(from);
         events = read().await?;
     }
     let next = events.last().map_or(query.after, |event| event.id);
-    Ok(Json(EventPage { events: events.into_iter().map(event_view).collect(), next }))
+    Ok(Json(EventPage {
+        events: events.into_iter().map(event_view).collect(),
+        next,
+    }))
 }
 
 /// Streams ledger entries and device events as they come (`text/event-stream`: events `ledger` and `device`).
@@ -151,15 +189,30 @@ pub(crate) async fn stream(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let permit = app.metrics.streams.clone().try_acquire_owned().map_err(|_| {
-        let (detail, action) = ("too many streams are open", "close some pages or use the long polls");
-        Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "streams", "Too many streams", detail, action)
+        let (detail, action) = (
+            "too many streams are open",
+            "close some pages or use the long polls",
+        );
+        Problem::new(
+            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            "streams",
+            "Too many streams",
+            detail,
+            action,
+        )
     })?;
     let now = *app.store.heads().borrow();
-    let from = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(parse_place);
+    let from = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .and_then(parse_place);
     let (ledger, event) = from.unwrap_or((now.ledger, now.event));
     let (sender, body) = Channel::<Bytes>::new(16);
     tokio::spawn(pump(app, sender, ledger, event, permit));
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     Ok((headers, Body::new(body)).into_response())
 }
 
@@ -171,9 +224,19 @@ fn parse_place(text: &str) -> Option<(u64, u64)> {
 type Sender = http_body_util::channel::Sender<Bytes>;
 
 /// Feeds one stream until its reader or the server goes away.
-async fn pump(app: Shared, mut sender: Sender, mut ledger: u64, mut event: u64, _permit: OwnedSemaphorePermit) {
+async fn pump(
+    app: Shared,
+    mut sender: Sender,
+    mut ledger: u64,
+    mut event: u64,
+    _permit: OwnedSemaphorePermit,
+) {
     let mut heads = app.store.heads();
-    if sender.send_data(Bytes::from_static(b"retry: 2000\n\n")).await.is_err() {
+    if sender
+        .send_data(Bytes::from_static(b"retry: 2000\n\n"))
+        .await
+        .is_err()
+    {
         return;
     }
     loop {
@@ -201,7 +264,10 @@ async fn pump(app: Shared, mut sender: Sender, mut ledger: u64, mut event: u64, 
 }
 
 async fn changed(heads: &mut watch::Receiver<Heads>, ledger: u64, event: u64) -> bool {
-    heads.wait_for(|heads| heads.ledger > ledger || heads.event > event).await.is_ok()
+    heads
+        .wait_for(|heads| heads.ledger > ledger || heads.event > event)
+        .await
+        .is_ok()
 }
 
 /// What is new, as event-stream text.
@@ -221,5 +287,8 @@ async fn news(app: &App, ledger: &mut u64, event: &mut u64) -> Result<String, Pr
 /// JSON has no line feeds inside, so one `data` line holds it.
 fn push<T: serde::Serialize>(text: &mut String, kind: &str, place: (u64, u64), data: &T) {
     let data = serde_json::to_string(data).unwrap_or_default();
-    text.push_str(&format!("event: {kind}\nid: {}-{}\ndata: {data}\n\n", place.0, place.1));
+    text.push_str(&format!(
+        "event: {kind}\nid: {}-{}\ndata: {data}\n\n",
+        place.0, place.1
+    ));
 }

@@ -26,11 +26,20 @@ use tower_http::services::ServeFile;
 const STALL: Duration = Duration::from_secs(30);
 
 /// Devices sign, operators have a token: nobody else reads.
-async fn authorise(app: &App, method: &Method, uri: &Uri, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
+async fn authorise(
+    app: &App,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    peer: Peer,
+) -> Result<(), Problem> {
     if headers.contains_key(header::AUTHORIZATION) {
         return check_bearer(app, headers, peer.0.ip()).map(drop);
     }
-    app.guard.check(app, &crate::device::signed(method, uri, b""), headers).await.map(drop)
+    app.guard
+        .check(app, &crate::device::signed(method, uri, b""), headers)
+        .await
+        .map(drop)
 }
 
 /// `GET /v1/tuf/{repository}/{name}`.
@@ -43,11 +52,21 @@ pub(crate) async fn metadata(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     authorise(&app, &method, &uri, &headers, peer).await?;
-    let missing = || Problem::not_found("no-metadata", format!("{repository} has no {name}"), "ask for another version");
+    let missing = || {
+        Problem::not_found(
+            "no-metadata",
+            format!("{repository} has no {name}"),
+            "ask for another version",
+        )
+    };
     if repository != IMAGE && repository != DIRECTOR {
         return Err(missing());
     }
-    let bytes = app.store.tuf_file(&repository, &name).await?.ok_or_else(missing)?;
+    let bytes = app
+        .store
+        .tuf_file(&repository, &name)
+        .await?
+        .ok_or_else(missing)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
@@ -55,7 +74,10 @@ pub(crate) async fn metadata(
 fn digest_of(name: &str) -> Result<Digest, Problem> {
     let hex = name.strip_suffix(".sdl").unwrap_or(name);
     hex.parse().map_err(|error| {
-        Problem::bad_request(format!("{name}: {error}"), "name a bundle by the SHA-256 of its bytes, <hex>.sdl")
+        Problem::bad_request(
+            format!("{name}: {error}"),
+            "name a bundle by the SHA-256 of its bytes, <hex>.sdl",
+        )
     })
 }
 
@@ -75,13 +97,20 @@ pub(crate) async fn get_image(
     let path = image_path(&app, digest_of(&name)?);
     if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
         let detail = format!("no bundle {name} was published here");
-        return Err(Problem::not_found("no-image", detail, "publish it with `sanderling publish`"));
+        return Err(Problem::not_found(
+            "no-image",
+            detail,
+            "publish it with `sanderling publish`",
+        ));
     }
     let mut served = match ServeFile::new(path).oneshot(request).await {
         Ok(served) => served.map(Body::new),
         Err(never) => match never {},
     };
-    served.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    served.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     app.metrics.downloads.inc();
     Ok(served)
 }
@@ -102,7 +131,9 @@ pub(crate) async fn put_image(
     if tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Ok(StatusCode::OK.into_response());
     }
-    let temporary = app.images().join(format!(".upload-{}", hex::encode(random::<8>()?)));
+    let temporary = app
+        .images()
+        .join(format!(".upload-{}", hex::encode(random::<8>()?)));
     let received = receive(&app, &temporary, body).await;
     let placed = match received {
         Ok(found) if found == digest => place(&temporary, &path).await,
@@ -127,17 +158,20 @@ async fn receive(app: &App, path: &FilePath, mut body: Body) -> Result<Digest, P
     let mut file = File::create_new(path).await.map_err(storing)?;
     let (mut sha, mut length) = (Sha256::new(), 0u64);
     loop {
-        let frame = tokio::time::timeout(STALL, body.frame()).await.map_err(|_| {
-            Problem::bad_request("the upload stalled", "check the network and upload again")
-        })?;
+        let frame = tokio::time::timeout(STALL, body.frame())
+            .await
+            .map_err(|_| Problem::bad_request("the upload stalled", "check the network and upload again"))?;
         let Some(frame) = frame else { break };
-        let frame = frame
-            .map_err(|error| Problem::bad_request(format!("the upload broke off: {error}"), "upload the file again"))?;
+        let frame = frame.map_err(|error| {
+            Problem::bad_request(format!("the upload broke off: {error}"), "upload the file again")
+        })?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len() as u64;
         if length > app.config.limits.image_bytes {
             let limit = app.config.limits.image_bytes;
-            return Err(Problem::too_large(format!("a bundle has at most {limit} bytes (limits.image_bytes)")));
+            return Err(Problem::too_large(format!(
+                "a bundle has at most {limit} bytes (limits.image_bytes)"
+            )));
         }
         sha.update(&data);
         file.write_all(&data).await.map_err(storing)?;

@@ -40,9 +40,18 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn new<T: Serialize>(status: StatusCode, body: &T, audit: (&'static str, String, String)) -> Self {
+    pub(crate) fn new<T: Serialize>(
+        status: StatusCode,
+        body: &T,
+        audit: (&'static str, String, String),
+    ) -> Self {
         let body = serde_json::to_string(body).unwrap_or_default();
-        Self { status, body, changes: Vec::new(), audit }
+        Self {
+            status,
+            body,
+            changes: Vec::new(),
+            audit,
+        }
     }
 
     pub(crate) fn with(mut self, changes: impl IntoIterator<Item = Change>) -> Self {
@@ -55,7 +64,10 @@ impl Outcome {
 pub(crate) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
-        Problem::bad_request(format!("the body is not as expected: {error}"), "see /v1/openapi.json for its form")
+        Problem::bad_request(
+            format!("the body is not as expected: {error}"),
+            "see /v1/openapi.json for its form",
+        )
     })
 }
 
@@ -73,10 +85,21 @@ where
     {
         return replay(&kept, fingerprint);
     }
-    let Outcome { status, body, mut changes, audit: (action, subject, detail) } = decide(app).await?;
+    let Outcome {
+        status,
+        body,
+        mut changes,
+        audit: (action, subject, detail),
+    } = decide(app).await?;
     let (at, operator) = (app.now(), call.operator.to_owned());
     tracing::info!(operator, action, subject, detail, "an operator acts");
-    changes.push(Change::Audit(AuditEntry { at, operator: operator.clone(), action: action.into(), subject, detail }));
+    changes.push(Change::Audit(AuditEntry {
+        at,
+        operator: operator.clone(),
+        action: action.into(),
+        subject,
+        detail,
+    }));
     if let Some(key) = key {
         changes.push(Change::Remember(IdempotentReply {
             operator,
@@ -93,7 +116,9 @@ where
 }
 
 fn read_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let Some(value) = headers.get(KEY) else {
+        return Ok(None);
+    };
     match value.to_str() {
         Ok(key) if (1..=MAX_KEY_LEN).contains(&key.len()) => Ok(Some(key)),
         _ => Err(Problem::bad_request(
@@ -117,8 +142,13 @@ fn replay(kept: &IdempotentReply, fingerprint: Digest) -> Result<Response, Probl
             "use a new key for a new request",
         ));
     }
-    let mut response = json(StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK), kept.body.clone());
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    let mut response = json(
+        StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK),
+        kept.body.clone(),
+    );
+    response
+        .headers_mut()
+        .insert(REPLAYED, HeaderValue::from_static("true"));
     Ok(response)
 }
 

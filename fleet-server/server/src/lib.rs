@@ -91,6 +91,3 @@ pub use api::openapi_json;
 pub use config::{Clock, Limits, Operator, ServerConfig, SharedSigner, Timing, TlsFiles, TrustConfig};
 pub use error::ServerError;
 pub use server::{BlockingServer, RunningServer, Server};
-
-#[cfg(test)]
-mod tests;

@@ -31,8 +31,13 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// Accepts connections until the server stops; `serve` is given each with the address at its other end.
-pub(crate) async fn accept<F, S>(app: Shared, listener: TcpListener, tls: Option<TlsAcceptor>, limit: usize, serve: F)
-where
+pub(crate) async fn accept<F, S>(
+    app: Shared,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    limit: usize,
+    serve: F,
+) where
     F: Fn(Box<dyn Io>, SocketAddr) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
@@ -91,7 +96,10 @@ pub(crate) async fn http(app: Shared, router: Router, stream: Box<dyn Io>, peer:
     });
     let mut builder = http1::Builder::new();
     let mut connection = std::pin::pin!(
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD).serve_connection(TokioIo::new(stream), service)
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), service)
     );
     let served = tokio::select! {
         served = connection.as_mut() => served,

@@ -66,7 +66,11 @@ impl Metrics {
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
         let registry = &mut metrics.registry;
-        registry.register("http_requests", "Requests by route and status", metrics.requests.clone());
+        registry.register(
+            "http_requests",
+            "Requests by route and status",
+            metrics.requests.clone(),
+        );
         registry.register("check_ins", "Check-ins committed", metrics.check_ins.clone());
         registry.register_with_unit(
             "check_in",
@@ -74,11 +78,31 @@ impl Metrics {
             Unit::Seconds,
             metrics.check_in_seconds.clone(),
         );
-        registry.register("telemetry_records", "Telemetry records stored", metrics.records.clone());
-        registry.register("director_documents", "Director documents signed", metrics.minted.clone());
-        registry.register("image_downloads", "Requests for bundles", metrics.downloads.clone());
-        registry.register("doorbell_rings", "Doorbells rung over MQTT", metrics.rings.clone());
-        registry.register("rollouts_live", "Rollouts running or paused", metrics.live_rollouts.clone());
+        registry.register(
+            "telemetry_records",
+            "Telemetry records stored",
+            metrics.records.clone(),
+        );
+        registry.register(
+            "director_documents",
+            "Director documents signed",
+            metrics.minted.clone(),
+        );
+        registry.register(
+            "image_downloads",
+            "Requests for bundles",
+            metrics.downloads.clone(),
+        );
+        registry.register(
+            "doorbell_rings",
+            "Doorbells rung over MQTT",
+            metrics.rings.clone(),
+        );
+        registry.register(
+            "rollouts_live",
+            "Rollouts running or paused",
+            metrics.live_rollouts.clone(),
+        );
         registry.register_with_unit(
             "planning",
             "Time to plan one rollout",
@@ -86,7 +110,11 @@ impl Metrics {
             metrics.plan_seconds.clone(),
         );
         registry.register("devices", "Devices in service", metrics.devices.clone());
-        registry.register("mqtt_connections", "Devices connected over MQTT", metrics.connected.clone());
+        registry.register(
+            "mqtt_connections",
+            "Devices connected over MQTT",
+            metrics.connected.clone(),
+        );
         registry.register("ledger_entries", "Entries of the ledger", metrics.ledger.clone());
         metrics
     }
@@ -113,10 +141,22 @@ pub(crate) async fn show(
 }
 
 async fn refresh(app: &App) -> Result<(), Problem> {
-    let devices: u64 = app.store.fleet_counts().await?.iter().map(|count| count.devices).sum();
-    app.metrics.devices.set(i64::try_from(devices).unwrap_or(i64::MAX));
-    app.metrics.connected.set(i64::try_from(app.doorbell.connected()).unwrap_or(i64::MAX));
+    let devices: u64 = app
+        .store
+        .fleet_counts()
+        .await?
+        .iter()
+        .map(|count| count.devices)
+        .sum();
+    app.metrics
+        .devices
+        .set(i64::try_from(devices).unwrap_or(i64::MAX));
+    app.metrics
+        .connected
+        .set(i64::try_from(app.doorbell.connected()).unwrap_or(i64::MAX));
     let heads = *app.store.heads().borrow();
-    app.metrics.ledger.set(i64::try_from(heads.ledger).unwrap_or(i64::MAX));
+    app.metrics
+        .ledger
+        .set(i64::try_from(heads.ledger).unwrap_or(i64::MAX));
     Ok(())
 }

@@ -27,7 +27,11 @@ pub(crate) struct Minter {
 
 impl Minter {
     pub(crate) fn new(signer: SharedSigner, validity_s: u64) -> Self {
-        Self { signer, validity_s, documents: Mutex::default() }
+        Self {
+            signer,
+            validity_s,
+            documents: Mutex::default(),
+        }
     }
 
     /// When the store is to allocate a new version.

@@ -25,42 +25,110 @@ impl Problem {
         action: impl Into<String>,
     ) -> Self {
         let (detail, action) = (detail.into(), action.into());
-        Self { status, kind, title, detail, action }
+        Self {
+            status,
+            kind,
+            title,
+            detail,
+            action,
+        }
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request is not understood", detail, action)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "The request is not understood",
+            detail,
+            action,
+        )
     }
 
     /// The request is understood and asks for what cannot be.
     pub(crate) fn refused(kind: &'static str, detail: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, kind, "The request cannot be carried out", detail, action)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            kind,
+            "The request cannot be carried out",
+            detail,
+            action,
+        )
     }
 
-    pub(crate) fn not_found(kind: &'static str, detail: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, kind, "There is no such thing", detail, action)
+    pub(crate) fn not_found(
+        kind: &'static str,
+        detail: impl Into<String>,
+        action: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            kind,
+            "There is no such thing",
+            detail,
+            action,
+        )
     }
 
     pub(crate) fn conflict(kind: &'static str, detail: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, kind, "The request contradicts what is there", detail, action)
+        Self::new(
+            StatusCode::CONFLICT,
+            kind,
+            "The request contradicts what is there",
+            detail,
+            action,
+        )
     }
 
-    pub(crate) fn forbidden(kind: &'static str, detail: impl Into<String>, action: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(
+        kind: &'static str,
+        detail: impl Into<String>,
+        action: impl Into<String>,
+    ) -> Self {
         Self::new(StatusCode::FORBIDDEN, kind, "That is not allowed", detail, action)
     }
 
+    /// The device was decommissioned: agents know this status and give up.
+    pub(crate) fn gone(detail: impl Into<String>) -> Self {
+        let action = "enrol the device anew with a new key";
+        Self::new(
+            StatusCode::GONE,
+            "decommissioned",
+            "The device was decommissioned",
+            detail,
+            action,
+        )
+    }
+
     pub(crate) fn unauthorized(detail: impl Into<String>, action: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Who are you?", detail, action)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Who are you?",
+            detail,
+            action,
+        )
     }
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         let action = "send less";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail, action)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The body is too large",
+            detail,
+            action,
+        )
     }
 
     pub(crate) fn too_many() -> Self {
         let (detail, action) = ("too many failed attempts from this address", "wait a minute");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "Slow down", detail, action)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many",
+            "Slow down",
+            detail,
+            action,
+        )
     }
 
     /// Not the caller's fault. The particulars go to the log, not to the caller.
@@ -68,7 +136,13 @@ impl Problem {
         tracing::error!(%error, context, "a request failed");
         let detail = format!("the server failed while {context}");
         let action = "try again; if it stays so, read the server's log";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed", detail, action)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The server failed",
+            detail,
+            action,
+        )
     }
 
     pub(crate) fn detail(&self) -> &str {
@@ -96,7 +170,10 @@ impl IntoResponse for Problem {
         let text = serde_json::to_string(&body).unwrap_or_default();
         let mut response = (self.status, text).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -124,20 +201,26 @@ impl From<StoreError> for Problem {
                 text,
                 "try again in a second",
             ),
-            StoreError::Conflict { .. } => Self::conflict("conflict", text, "read what is there and decide anew"),
+            StoreError::Conflict { .. } => {
+                Self::conflict("conflict", text, "read what is there and decide anew")
+            }
             StoreError::NotFound { .. } => Self::not_found("not-found", text, "read what is there"),
-            StoreError::UnknownDevice(_) => {
-                Self::not_found("unknown-device", text, "check the device's id in the list of devices")
-            }
-            StoreError::Decommissioned(_) => {
-                Self::forbidden("decommissioned", text, "enrol the device anew with a new key")
-            }
-            StoreError::TokenInvalid | StoreError::TokenUsed => {
-                Self::forbidden("enrolment-token", text, "make a new enrolment string and use it once")
-            }
-            StoreError::TooManyIncarnations { .. } => {
-                Self::forbidden("too-many-outboxes", text, "find out why the device loses its state")
-            }
+            StoreError::UnknownDevice(_) => Self::not_found(
+                "unknown-device",
+                text,
+                "check the device's id in the list of devices",
+            ),
+            StoreError::Decommissioned(_) => Self::gone(text),
+            StoreError::TokenInvalid | StoreError::TokenUsed => Self::forbidden(
+                "enrolment-token",
+                text,
+                "make a new enrolment string and use it once",
+            ),
+            StoreError::TooManyIncarnations { .. } => Self::forbidden(
+                "too-many-outboxes",
+                text,
+                "find out why the device loses its state",
+            ),
             other => Self::internal("storing", &other),
         }
     }
@@ -146,7 +229,9 @@ impl From<StoreError> for Problem {
 impl From<HttpSigError> for Problem {
     fn from(error: HttpSigError) -> Self {
         let action = match error {
-            HttpSigError::Stale { .. } => "set the device's clock; the Date header of this answer is the server's",
+            HttpSigError::Stale { .. } => {
+                "set the device's clock; the Date header of this answer is the server's"
+            }
             _ => "sign the request with the device's key as RFC 9421 and sanderling-trust::http_sig say",
         };
         Self::unauthorized(error.to_string(), action)

@@ -4,15 +4,15 @@
 //! through the very code that a device verifies with ([`TrustedSet`], [`RootChain`]) on a copy, and is taken only
 //! if a device would take it. Files are kept byte for byte in the store; this is the view of them in memory.
 
+use crate::ServerError;
 use crate::api::MetadataView;
 use crate::config::{SharedSigner, TrustConfig};
 use crate::problem::Problem;
-use crate::ServerError;
 use sanderling_sign::mint_timestamp;
 use sanderling_store::{Change, Store};
 use sanderling_trust::{
-    Fetch, KeyId, Limits, Local, LocalState, Release, Role, RoleKeys, Root, RootChain, RootPin, Roots, TrustError,
-    TrustedSet, UnixTime,
+    Fetch, KeyId, Limits, Local, LocalState, Release, Role, RoleKeys, Root, RootChain, RootPin, Roots,
+    TrustError, TrustedSet, UnixTime,
 };
 use sanderling_wire::Digest;
 use std::collections::{BTreeMap, HashMap};
@@ -45,7 +45,11 @@ impl Trusted {
     fn view(&self, repository: &str) -> MetadataView {
         if repository == DIRECTOR {
             let root = self.director.root().header.version;
-            return MetadataView { root, timestamp: None, targets: Vec::new() };
+            return MetadataView {
+                root,
+                timestamp: None,
+                targets: Vec::new(),
+            };
         }
         let mut targets: Vec<_> = self.targets.values().map(|target| target.name.clone()).collect();
         targets.sort_unstable();
@@ -93,7 +97,11 @@ impl Registry {
         validity_s: u64,
         now: u64,
     ) -> Result<Self, ServerError> {
-        let kind = if trust.demo { Roots::Demo } else { Roots::Production };
+        let kind = if trust.demo {
+            Roots::Demo
+        } else {
+            Roots::Production
+        };
         let pins = [(IMAGE, &trust.image_root), (DIRECTOR, &trust.director_root)];
         for (repository, root) in pins {
             keep_first_root(store, repository, root).await?;
@@ -103,8 +111,8 @@ impl Registry {
         let refused = |repository| move |source| ServerError::Metadata { repository, source };
         let mut images =
             TrustedSet::new(&image_pin, &trust.image_root, Limits::default()).map_err(refused(IMAGE))?;
-        let mut director =
-            RootChain::new(&director_pin, &trust.director_root, Limits::default()).map_err(refused(DIRECTOR))?;
+        let mut director = RootChain::new(&director_pin, &trust.director_root, Limits::default())
+            .map_err(refused(DIRECTOR))?;
         while let Some(bytes) = store.tuf_file(IMAGE, &images.next_root().name).await? {
             images.update_root(&bytes).map_err(refused(IMAGE))?;
         }
@@ -115,7 +123,11 @@ impl Registry {
         load_images(store, &mut images, now).await?;
         let targets = targets_of(&images).map_err(refused(IMAGE))?;
         Ok(Self {
-            trusted: RwLock::new(Trusted { images, director, targets }),
+            trusted: RwLock::new(Trusted {
+                images,
+                director,
+                targets,
+            }),
             signer: trust.timestamp.clone(),
             validity_s,
             image_pin: image_pin.sha256,
@@ -151,7 +163,10 @@ impl Registry {
     /// Whether the timestamp is more than half spent, or missing where there is a snapshot to sign.
     pub(crate) fn needs_timestamp(&self, now: u64) -> bool {
         self.read(|trusted| {
-            let expires = trusted.images.timestamp().map(|timestamp| timestamp.header.expires.0);
+            let expires = trusted
+                .images
+                .timestamp()
+                .map(|timestamp| timestamp.header.expires.0);
             expires.is_some_and(|expires| now.saturating_add(self.validity_s / 2) >= expires)
         })
     }
@@ -159,31 +174,53 @@ impl Registry {
     /// A new timestamp over the snapshot in use.
     pub(crate) fn renew(&self, now: u64) -> Result<Option<Staged>, Problem> {
         let mut trusted = self.read(Trusted::clone);
-        let Some(snapshot) = trusted.images.snapshot() else { return Ok(None) };
+        let Some(snapshot) = trusted.images.snapshot() else {
+            return Ok(None);
+        };
         let (version, bytes) = (snapshot.header.version, snapshot.bytes().to_vec());
         let timestamp = self.stamp(&mut trusted.images, version, &bytes, now)?;
         let files = vec![("timestamp.json".to_owned(), timestamp)];
-        Ok(Some(Staged { changes: vec![Change::PutTufFiles { repository: IMAGE, files }], trusted }))
+        Ok(Some(Staged {
+            changes: vec![Change::PutTufFiles {
+                repository: IMAGE,
+                files,
+            }],
+            trusted,
+        }))
     }
 
-    fn stamp(&self, images: &mut TrustedSet, snapshot: u64, bytes: &[u8], now: u64) -> Result<Vec<u8>, Problem> {
+    fn stamp(
+        &self,
+        images: &mut TrustedSet,
+        snapshot: u64,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<Vec<u8>, Problem> {
         let version = images.timestamp().map_or(0, |timestamp| timestamp.header.version) + 1;
         let expires = UnixTime(now).plus(self.validity_s);
         let signed = mint_timestamp(&*self.signer, version, expires, snapshot, bytes)
             .map_err(|error| Problem::internal("signing the timestamp", &error))?;
-        images.update_timestamp(&signed, UnixTime(now)).map_err(|error| not_taken("timestamp.json", &error))?;
+        images
+            .update_timestamp(&signed, UnixTime(now))
+            .map_err(|error| not_taken("timestamp.json", &error))?;
         Ok(signed)
     }
 
     /// Verifies uploaded metadata files of the image repository as a device would, on a copy.
-    pub(crate) fn stage_images(&self, files: &BTreeMap<String, Vec<u8>>, now: u64) -> Result<Staged, Problem> {
+    pub(crate) fn stage_images(
+        &self,
+        files: &BTreeMap<String, Vec<u8>>,
+        now: u64,
+    ) -> Result<Staged, Problem> {
         check_count(files)?;
         let mut trusted = self.read(Trusted::clone);
         let images = &mut trusted.images;
         let mut kept = Vec::new();
         while let Some(bytes) = files.get(&images.next_root().name) {
             let name = images.next_root().name;
-            images.update_root(bytes).map_err(|error| not_taken(&name, &error))?;
+            images
+                .update_root(bytes)
+                .map_err(|error| not_taken(&name, &error))?;
             kept.push((name, bytes.clone()));
         }
         let numbered = |suffix: &str| {
@@ -194,15 +231,23 @@ impl Registry {
             versions.max_by_key(|(version, ..)| *version)
         };
         if let Some((version, _, bytes)) = numbered(".snapshot.json") {
-            kept.push(("timestamp.json".to_owned(), self.stamp(images, version, bytes, now)?));
+            kept.push((
+                "timestamp.json".to_owned(),
+                self.stamp(images, version, bytes, now)?,
+            ));
             for _ in 0..2 {
                 let Some(fetch) = images.wanted() else { break };
                 let bytes = self.find(files, images, &fetch)?;
-                images.update(&fetch, &bytes, UnixTime(now)).map_err(|error| not_taken(&fetch.name, &error))?;
+                images
+                    .update(&fetch, &bytes, UnixTime(now))
+                    .map_err(|error| not_taken(&fetch.name, &error))?;
                 kept.push((fetch.name, bytes));
             }
         }
-        if let Some(name) = files.keys().find(|name| !kept.iter().any(|(kept, _)| kept == *name)) {
+        if let Some(name) = files
+            .keys()
+            .find(|name| !kept.iter().any(|(kept, _)| kept == *name))
+        {
             return Err(Problem::refused(
                 "metadata-unused",
                 format!("{name} is not what comes next in this repository"),
@@ -210,12 +255,28 @@ impl Registry {
             ));
         }
         trusted.targets = targets_of(&trusted.images).map_err(|error| not_taken("targets", &error))?;
-        Ok(Staged { changes: vec![Change::PutTufFiles { repository: IMAGE, files: kept }], trusted })
+        Ok(Staged {
+            changes: vec![Change::PutTufFiles {
+                repository: IMAGE,
+                files: kept,
+            }],
+            trusted,
+        })
     }
 
     /// The bytes that `fetch` asks for: uploaded, or the targets in use where the snapshot names them still.
-    fn find(&self, files: &BTreeMap<String, Vec<u8>>, images: &TrustedSet, fetch: &Fetch) -> Result<Vec<u8>, Problem> {
-        let held = || images.targets().filter(|_| fetch.role == Role::Targets).map(|targets| targets.bytes().to_vec());
+    fn find(
+        &self,
+        files: &BTreeMap<String, Vec<u8>>,
+        images: &TrustedSet,
+        fetch: &Fetch,
+    ) -> Result<Vec<u8>, Problem> {
+        let held = || {
+            images
+                .targets()
+                .filter(|_| fetch.role == Role::Targets)
+                .map(|targets| targets.bytes().to_vec())
+        };
         files.get(&fetch.name).cloned().or_else(held).ok_or_else(|| {
             Problem::refused(
                 "metadata-missing",
@@ -232,7 +293,10 @@ impl Registry {
         let mut kept = Vec::new();
         while let Some(bytes) = files.get(&trusted.director.next_root().name) {
             let name = trusted.director.next_root().name;
-            trusted.director.update(bytes).map_err(|error| not_taken(&name, &error))?;
+            trusted
+                .director
+                .update(bytes)
+                .map_err(|error| not_taken(&name, &error))?;
             kept.push((name, bytes.clone()));
         }
         if kept.len() != files.len() {
@@ -242,7 +306,13 @@ impl Registry {
                 "upload N.root.json files that follow the one in use, without a gap",
             ));
         }
-        Ok(Staged { changes: vec![Change::PutTufFiles { repository: DIRECTOR, files: kept }], trusted })
+        Ok(Staged {
+            changes: vec![Change::PutTufFiles {
+                repository: DIRECTOR,
+                files: kept,
+            }],
+            trusted,
+        })
     }
 
     /// Takes a staged upload into use, once its changes are committed.
@@ -256,7 +326,11 @@ fn check_count(files: &BTreeMap<String, Vec<u8>>) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("{} metadata files at once; {MAX_FILES} are taken", files.len());
-    Err(Problem::refused("metadata-many", detail, "upload them in several calls"))
+    Err(Problem::refused(
+        "metadata-many",
+        detail,
+        "upload them in several calls",
+    ))
 }
 
 fn not_taken(name: &str, error: &TrustError) -> Problem {
@@ -268,12 +342,20 @@ fn not_taken(name: &str, error: &TrustError) -> Problem {
 }
 
 /// The first roots never change: devices pin them.
-async fn keep_first_root(store: &dyn Store, repository: &'static str, root: &[u8]) -> Result<(), ServerError> {
+async fn keep_first_root(
+    store: &dyn Store,
+    repository: &'static str,
+    root: &[u8],
+) -> Result<(), ServerError> {
     const FIRST: &str = "1.root.json";
     match store.tuf_file(repository, FIRST).await? {
         Some(kept) if kept == root => Ok(()),
         Some(_) => Err(ServerError::WrongKey {
-            key: if repository == IMAGE { "timestamp" } else { "director" },
+            key: if repository == IMAGE {
+                "timestamp"
+            } else {
+                "director"
+            },
             reason: format!(
                 "comes with another {repository}/{FIRST} than this data folder was made with; devices pin the first \
                  one. Use the keys that belong to this data folder, or a new data folder"
@@ -281,7 +363,9 @@ async fn keep_first_root(store: &dyn Store, repository: &'static str, root: &[u8
         }),
         None => {
             let files = vec![(FIRST.to_owned(), root.to_vec())];
-            store.commit(vec![Change::PutTufFiles { repository, files }]).await?;
+            store
+                .commit(vec![Change::PutTufFiles { repository, files }])
+                .await?;
             Ok(())
         }
     }
@@ -290,18 +374,35 @@ async fn keep_first_root(store: &dyn Store, repository: &'static str, root: &[u8
 /// Our keys are the online roles' and no others': what breaks into the server gets no more than that.
 fn check_keys(trust: &TrustConfig, images: &Root, director: &Root) -> Result<(), ServerError> {
     let holds = |role: &RoleKeys, id: &KeyId| role.key_ids.contains(id);
-    let wrong = |key, reason: &str| Err(ServerError::WrongKey { key, reason: reason.to_owned() });
-    let (director_key, timestamp_key) = (trust.director.public_key().id(), trust.timestamp.public_key().id());
+    let wrong = |key, reason: &str| {
+        Err(ServerError::WrongKey {
+            key,
+            reason: reason.to_owned(),
+        })
+    };
+    let (director_key, timestamp_key) = (
+        trust.director.public_key().id(),
+        trust.timestamp.public_key().id(),
+    );
     if !holds(&director.targets, director_key) {
-        return wrong("director", "is not the one that director root names: use the key made with that root");
+        return wrong(
+            "director",
+            "is not the one that director root names: use the key made with that root",
+        );
     }
     if !holds(&images.timestamp, timestamp_key) {
-        return wrong("timestamp", "is not the one that the image root names: use the key made with that root");
+        return wrong(
+            "timestamp",
+            "is not the one that the image root names: use the key made with that root",
+        );
     }
     let offline = [&images.root, &images.snapshot, &images.targets, &director.root];
     for (key, id) in [("director", director_key), ("timestamp", timestamp_key)] {
         if offline.iter().any(|role| holds(role, id)) {
-            return wrong(key, "is also a key of an offline role: the server must not hold it. Rotate the root");
+            return wrong(
+                key,
+                "is also a key of an offline role: the server must not hold it. Rotate the root",
+            );
         }
     }
     Ok(())
@@ -309,19 +410,37 @@ fn check_keys(trust: &TrustConfig, images: &Root, director: &Root) -> Result<(),
 
 /// Reads timestamp, snapshot and targets of the store. Expired ones are taken: devices judge for themselves.
 async fn load_images(store: &dyn Store, images: &mut TrustedSet, now: u64) -> Result<(), ServerError> {
-    let Some(timestamp) = store.tuf_file(IMAGE, "timestamp.json").await? else { return Ok(()) };
-    let alone = Local { timestamp: Some(&timestamp), ..Local::default() };
+    let Some(timestamp) = store.tuf_file(IMAGE, "timestamp.json").await? else {
+        return Ok(());
+    };
+    let alone = Local {
+        timestamp: Some(&timestamp),
+        ..Local::default()
+    };
     images.load_local(alone, UnixTime(now));
     let name = |images: &TrustedSet| images.wanted().map(|fetch| fetch.name).unwrap_or_default();
     let snapshot = store.tuf_file(IMAGE, &name(images)).await?;
-    let two = Local { timestamp: Some(&timestamp), snapshot: snapshot.as_deref(), targets: None };
+    let two = Local {
+        timestamp: Some(&timestamp),
+        snapshot: snapshot.as_deref(),
+        targets: None,
+    };
     images.load_local(two, UnixTime(now));
     let targets = store.tuf_file(IMAGE, &name(images)).await?;
-    let all = Local { timestamp: Some(&timestamp), snapshot: snapshot.as_deref(), targets: targets.as_deref() };
+    let all = Local {
+        timestamp: Some(&timestamp),
+        snapshot: snapshot.as_deref(),
+        targets: targets.as_deref(),
+    };
     let report = images.load_local(all, UnixTime(now));
     for state in [report.timestamp, report.snapshot, report.targets] {
         match state {
-            LocalState::Refused(source) => return Err(ServerError::Metadata { repository: IMAGE, source }),
+            LocalState::Refused(source) => {
+                return Err(ServerError::Metadata {
+                    repository: IMAGE,
+                    source,
+                });
+            }
             LocalState::Expired { since } => {
                 tracing::warn!(%since, "image metadata has expired: devices will not install until it is renewed");
             }
@@ -334,10 +453,17 @@ async fn load_images(store: &dyn Store, images: &mut TrustedSet, now: u64) -> Re
 /// Sanderling's images among the targets, by hash.
 fn targets_of(images: &TrustedSet) -> Result<HashMap<Digest, Target>, TrustError> {
     let mut by_digest = HashMap::new();
-    let Some(targets) = images.targets() else { return Ok(by_digest) };
+    let Some(targets) = images.targets() else {
+        return Ok(by_digest);
+    };
     for (name, file) in &targets.targets {
         if let (Some(digest), Some(release)) = (file.hashes.get_sha256(), file.release()?) {
-            let target = Target { name: name.clone(), length: file.length, digest, release };
+            let target = Target {
+                name: name.clone(),
+                length: file.length,
+                digest,
+                release,
+            };
             by_digest.insert(digest, target);
         }
     }

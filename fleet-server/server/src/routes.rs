@@ -50,7 +50,10 @@ fn operators() -> Router<Shared> {
         .route("/v1/freeze", post(fleet::freeze))
         .route("/v1/unfreeze", post(fleet::unfreeze))
         .route("/v1/audit", get(fleet::audit))
-        .route("/v1/enrolments", post(devices::create_enrolment).get(devices::enrolments))
+        .route(
+            "/v1/enrolments",
+            post(devices::create_enrolment).get(devices::enrolments),
+        )
         .route("/v1/devices", get(devices::list))
         .route("/v1/devices/{id}", get(devices::show))
         .route("/v1/devices/{id}/events", get(devices::events))
@@ -59,8 +62,14 @@ fn operators() -> Router<Shared> {
         .route("/v1/devices/{id}/unfreeze", post(devices::unfreeze))
         .route("/v1/versions", post(versions::publish).get(versions::list))
         .route("/v1/versions/{ref}", get(versions::show))
-        .route("/v1/models/{name}/aliases/{alias}", put(versions::set_alias).delete(versions::remove_alias))
-        .route("/v1/metadata/{repository}", post(versions::put_metadata).get(versions::show_metadata))
+        .route(
+            "/v1/models/{name}/aliases/{alias}",
+            put(versions::set_alias).delete(versions::remove_alias),
+        )
+        .route(
+            "/v1/metadata/{repository}",
+            post(versions::put_metadata).get(versions::show_metadata),
+        )
         .route("/v1/rollouts", post(rollouts::create).get(rollouts::list))
         .route("/v1/rollouts/{id}", get(rollouts::show))
         .route("/v1/rollouts/{id}/{command}", post(rollouts::command))
@@ -69,18 +78,31 @@ fn operators() -> Router<Shared> {
         .route("/v1/stream", get(feeds::stream))
         .route("/v1/openapi.json", get(openapi))
         .layer(DefaultBodyLimit::max(MAX_JSON))
-        .route("/v1/images/{file}", put(files::put_image).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/v1/images/{file}",
+            put(files::put_image).layer(DefaultBodyLimit::disable()),
+        )
 }
 
 async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], crate::api::openapi_json()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        crate::api::openapi_json(),
+    )
+        .into_response()
 }
 
 /// Ready: the database answers and the server is not stopping.
 async fn ready(State(app): State<Shared>) -> Result<&'static str, Problem> {
     if *app.stop.borrow() {
         let (detail, action) = ("the server is stopping", "ask another one");
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "Not ready", detail, action));
+        return Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "Not ready",
+            detail,
+            action,
+        ));
     }
     app.store.ping().await?;
     Ok("ready\n")
@@ -94,12 +116,21 @@ async fn nothing(request: Request) -> Problem {
 async fn wrong_method(request: Request) -> Problem {
     let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
     let action = "see /v1/openapi.json for what is";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", "Wrong method", detail, action)
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong-method",
+        "Wrong method",
+        detail,
+        action,
+    )
 }
 
 /// Bounds the time, counts, logs, and says to browsers what they must not do.
 async fn around(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("none".to_owned(), |path| path.as_str().to_owned());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let unbounded = method == Method::PUT;
     let began = std::time::Instant::now();
@@ -110,19 +141,32 @@ async fn around(State(app): State<Shared>, request: Request, next: Next) -> Resp
             Ok(response) => response,
             Err(_) => {
                 let detail = format!("the request took more than {} s", PATIENCE.as_secs());
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Too slow", detail, "try again").into_response()
+                Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "timeout",
+                    "Too slow",
+                    detail,
+                    "try again",
+                )
+                .into_response()
             }
         }
     };
     let status = response.status().as_u16();
-    app.metrics.requests.get_or_create(&RequestLabels { route, status }).inc();
+    app.metrics
+        .requests
+        .get_or_create(&RequestLabels { route, status })
+        .inc();
     tracing::debug!(%method, path, status, micros = began.elapsed().as_micros() as u64, "request");
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
         (header::CONTENT_SECURITY_POLICY, page::POLICY),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

@@ -43,7 +43,9 @@ pub struct RunningServer {
 
 impl std::fmt::Debug for RunningServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunningServer").field("url", &self.app.url).finish_non_exhaustive()
+        f.debug_struct("RunningServer")
+            .field("url", &self.app.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -104,7 +106,14 @@ impl Server {
         });
         let tasks = spawn(&app, http_listener, mqtt_listener, acceptor);
         tracing::info!(url = app.url, ?mqtt, data = %app.config.data.display(), "the fleet server is ready");
-        Ok(RunningServer { app, http, mqtt, stop, tasks, _lock: lock })
+        Ok(RunningServer {
+            app,
+            http,
+            mqtt,
+            stop,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// Starts a server with a runtime of its own.
@@ -116,7 +125,10 @@ impl Server {
             .enable_all()
             .thread_name("sanderling-server")
             .build()
-            .map_err(|error| ServerError::System { during: "starting threads", reason: error.to_string() })?;
+            .map_err(|error| ServerError::System {
+                during: "starting threads",
+                reason: error.to_string(),
+            })?;
         let running = runtime.block_on(Self::start(config))?;
         Ok(BlockingServer { running, runtime })
     }
@@ -185,7 +197,10 @@ impl BlockingServer {
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let refused = |error: std::io::Error| ServerError::Listen { address, reason: error.to_string() };
+    let refused = |error: std::io::Error| ServerError::Listen {
+        address,
+        reason: error.to_string(),
+    };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     Ok((listener, bound))
@@ -193,13 +208,19 @@ async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerEr
 
 /// Makes the data folder and takes it for this server alone.
 fn prepare(data: &Path) -> Result<File, ServerError> {
-    let refused = |path: &Path, reason: String| ServerError::Data { path: path.to_path_buf(), reason };
+    let refused = |path: &Path, reason: String| ServerError::Data {
+        path: path.to_path_buf(),
+        reason,
+    };
     let images = data.join("images");
     std::fs::create_dir_all(&images).map_err(|error| refused(&images, error.to_string()))?;
     let path = data.join("server.lock");
     let lock = File::create(&path).map_err(|error| refused(&path, error.to_string()))?;
     lock.try_lock().map_err(|_| {
-        refused(data, "another server uses it; stop that one, or give this one a folder of its own".to_owned())
+        refused(
+            data,
+            "another server uses it; stop that one, or give this one a folder of its own".to_owned(),
+        )
     })?;
     files::clear_leftovers(&images).map_err(|error| refused(&images, error.to_string()))?;
     Ok(lock)
@@ -208,7 +229,11 @@ fn prepare(data: &Path) -> Result<File, ServerError> {
 /// The server's URL, and the `Host` values it answers to.
 fn names(config: &ServerConfig, http: SocketAddr) -> Result<(String, Vec<String>), ServerError> {
     let port = http.port();
-    let mut hosts = vec![http.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+    let mut hosts = vec![
+        http.to_string(),
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+    ];
     let Some(url) = &config.public_url else {
         if http.ip().is_unspecified() {
             return Err(ServerError::Setting {
@@ -229,7 +254,11 @@ fn names(config: &ServerConfig, http: SocketAddr) -> Result<(String, Vec<String>
 fn host_of(url: &str, mqtt: SocketAddr) -> String {
     let host = url.split_once("://").map_or(url, |(_, host)| host);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    if mqtt.ip().is_unspecified() || !mqtt.ip().is_loopback() { name.to_owned() } else { mqtt.ip().to_string() }
+    if mqtt.ip().is_unspecified() || !mqtt.ip().is_loopback() {
+        name.to_owned()
+    } else {
+        mqtt.ip().to_string()
+    }
 }
 
 fn spawn(
@@ -242,11 +271,23 @@ fn spawn(
     let limits = &app.config.limits;
     let (router, shared) = (routes::router(Arc::clone(app)), Arc::clone(app));
     let serve = move |stream, peer| listen::http(Arc::clone(&shared), router.clone(), stream, peer);
-    tasks.spawn(listen::accept(Arc::clone(app), http, acceptor.clone(), limits.connections, serve));
+    tasks.spawn(listen::accept(
+        Arc::clone(app),
+        http,
+        acceptor.clone(),
+        limits.connections,
+        serve,
+    ));
     if let Some(mqtt) = mqtt {
         let shared = Arc::clone(app);
         let serve = move |stream, _| broker::serve(Arc::clone(&shared), stream);
-        tasks.spawn(listen::accept(Arc::clone(app), mqtt, acceptor, limits.mqtt_connections, serve));
+        tasks.spawn(listen::accept(
+            Arc::clone(app),
+            mqtt,
+            acceptor,
+            limits.mqtt_connections,
+            serve,
+        ));
     }
     tasks.spawn(executor::run(Arc::clone(app)));
     tasks.spawn(keep_house(Arc::clone(app)));
@@ -277,7 +318,11 @@ async fn round(app: &App) -> Result<(), crate::problem::Problem> {
     }
     let telemetry_before = now.saturating_sub(app.config.timing.telemetry_days.saturating_mul(86_400));
     let replies_before = now.saturating_sub(REPLIES_S);
-    let prune = Change::Prune { telemetry_before, replies_before, tokens_before: replies_before };
+    let prune = Change::Prune {
+        telemetry_before,
+        replies_before,
+        tokens_before: replies_before,
+    };
     app.store.commit(vec![prune]).await?;
     Ok(())
 }

@@ -11,12 +11,17 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
 fn refused(path: &Path, reason: impl ToString) -> ServerError {
-    ServerError::Tls { path: path.to_path_buf(), reason: reason.to_string() }
+    ServerError::Tls {
+        path: path.to_path_buf(),
+        reason: reason.to_string(),
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ServerError> {
     let found = CertificateDer::pem_file_iter(path).map_err(|error| refused(path, error))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|error| refused(path, error))?;
+    let found: Vec<_> = found
+        .collect::<Result<_, _>>()
+        .map_err(|error| refused(path, error))?;
     if found.is_empty() {
         return Err(refused(path, "it holds no certificate (PEM, BEGIN CERTIFICATE)"));
     }
@@ -38,6 +43,10 @@ pub(crate) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, ServerError> {
 
 /// The authority's certificate for enrolment strings, DER.
 pub(crate) fn authority(files: &TlsFiles) -> Result<Option<Vec<u8>>, ServerError> {
-    let Some(path) = &files.authority else { return Ok(None) };
-    Ok(certificates(path)?.first().map(|certificate| certificate.to_vec()))
+    let Some(path) = &files.authority else {
+        return Ok(None);
+    };
+    Ok(certificates(path)?
+        .first()
+        .map(|certificate| certificate.to_vec()))
 }

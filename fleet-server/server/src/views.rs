@@ -21,7 +21,11 @@ impl Names {
         let (versions, aliases) = (app.store.versions(1000).await?, app.store.aliases().await?);
         let named = |version: &Version| (version.digest, format!("{} {}", version.name, version.version));
         let by_digest = versions.iter().map(named).collect();
-        Ok(Self { versions, aliases, by_digest })
+        Ok(Self {
+            versions,
+            aliases,
+            by_digest,
+        })
     }
 
     /// `magika v2`, where registered.
@@ -58,7 +62,11 @@ pub(crate) fn device_view(
     names: &Names,
     serving: Vec<(Digest, ServingTotals)>,
 ) -> DeviceView {
-    let DeviceRecord { device, desired, state } = record;
+    let DeviceRecord {
+        device,
+        desired,
+        state,
+    } = record;
     let report = state.as_ref().map(|state| &state.report);
     let active = report.and_then(|report| report.active);
     let id: DeviceId = device.id;
@@ -80,7 +88,10 @@ pub(crate) fn device_view(
         director_version: state.as_ref().map_or(0, |state| state.director_version),
         incarnation: state.as_ref().map(|state| state.incarnation.to_string()),
         dropped_records: report.map_or(0, |report| report.dropped_records),
-        serving: serving.into_iter().map(|(digest, totals)| (digest.to_string(), totals)).collect(),
+        serving: serving
+            .into_iter()
+            .map(|(digest, totals)| (digest.to_string(), totals))
+            .collect(),
     }
 }
 
@@ -103,9 +114,12 @@ pub(crate) fn version_view(version: &Version, names: &Names) -> VersionView {
 fn reason(made: &Plan, status: &Status) -> Option<String> {
     match status {
         Status::Paused { why } => Some(format!("paused by its operator ({why})")),
-        Status::Stopped { reason } | Status::RolledBack { reason } => {
-            Some(format!("{} {}: {}", made.target, status.word(), made.stop_reason(reason)))
-        }
+        Status::Stopped { reason } | Status::RolledBack { reason } => Some(format!(
+            "{} {}: {}",
+            made.target,
+            status.word(),
+            made.stop_reason(reason)
+        )),
         _ => None,
     }
 }
@@ -118,8 +132,19 @@ pub(crate) fn rollout_view(
     now: u64,
 ) -> Result<RolloutView, Problem> {
     let made = executor::input(loaded, inventory, freeze, now, plan).map_err(executor::planning)?;
-    let Rollout { id, target, base, policy, status, stage, started_at, .. } = &loaded.rollout;
-    let stages = (0..policy.stages.len()).map(|stage| made.stage_name(stage as u16)).collect();
+    let Rollout {
+        id,
+        target,
+        base,
+        policy,
+        status,
+        stage,
+        started_at,
+        ..
+    } = &loaded.rollout;
+    let stages = (0..policy.stages.len())
+        .map(|stage| made.stage_name(stage as u16))
+        .collect();
     Ok(RolloutView {
         id: *id,
         status: status.word().to_owned(),
@@ -132,7 +157,11 @@ pub(crate) fn rollout_view(
         stage: *stage,
         started_at: *started_at,
         created_by: loaded.created_by.clone(),
-        holding: made.holding.iter().map(|reason| made.hold_reason(reason)).collect(),
+        holding: made
+            .holding
+            .iter()
+            .map(|reason| made.hold_reason(reason))
+            .collect(),
         inference: made.inference_bound(),
         assessment: made.assessment,
         policy: policy.clone(),

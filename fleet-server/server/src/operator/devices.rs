@@ -59,18 +59,34 @@ pub(crate) async fn create_enrolment(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let asked: NewEnrolment = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     enrolment(&app, call, asked).await
 }
 
 /// Makes an enrolment string. A repeated call gives the same one: it is kept, with its token, until answers are pruned.
-pub(crate) async fn enrolment(app: &Shared, call: Call<'_>, asked: NewEnrolment) -> Result<Response, Problem> {
+pub(crate) async fn enrolment(
+    app: &Shared,
+    call: Call<'_>,
+    asked: NewEnrolment,
+) -> Result<Response, Problem> {
     let ttl = asked.ttl_s.unwrap_or(DEFAULT_TTL_S);
     if !(1..=MAX_TTL_S).contains(&ttl) {
-        return Err(Problem::bad_request(format!("`ttl_s` is {ttl}"), format!("give 1 to {MAX_TTL_S} seconds")));
+        return Err(Problem::bad_request(
+            format!("`ttl_s` is {ttl}"),
+            format!("give 1 to {MAX_TTL_S} seconds"),
+        ));
     }
     if asked.label.chars().count() > MAX_LABEL {
-        return Err(Problem::bad_request(format!("`label` is longer than {MAX_LABEL} characters"), "shorten it"));
+        return Err(Problem::bad_request(
+            format!("`label` is longer than {MAX_LABEL} characters"),
+            "shorten it",
+        ));
     }
     let decide = async |app: &App| {
         let (token, now) = (hex::encode(random::<16>()?), app.now());
@@ -81,14 +97,21 @@ pub(crate) async fn enrolment(app: &Shared, call: Call<'_>, asked: NewEnrolment)
             director_root: app.registry.director_pin,
             tls_ca: app.authority.clone(),
         };
-        let created = EnrolmentCreated { enrolment: text.to_string(), expires_at: now + ttl };
+        let created = EnrolmentCreated {
+            enrolment: text.to_string(),
+            expires_at: now + ttl,
+        };
         let token = NewToken {
             hash: Digest::of(token.as_bytes()),
             label: asked.label.clone(),
             created_at: now,
             expires_at: created.expires_at,
         };
-        let audit = ("enrolment.create", asked.label.clone(), format!("valid for {ttl} s"));
+        let audit = (
+            "enrolment.create",
+            asked.label.clone(),
+            format!("valid for {ttl} s"),
+        );
         Ok(Outcome::new(StatusCode::CREATED, &created, audit).with([Change::AddToken(token)]))
     };
     once(app, call, decide, |_, _| {}).await
@@ -96,14 +119,19 @@ pub(crate) async fn enrolment(app: &Shared, call: Call<'_>, asked: NewEnrolment)
 
 /// Enrolment tokens, used or not.
 #[utoipa::path(get, path = "/v1/enrolments", responses((status = 200, body = Vec<EnrolmentView>)))]
-pub(crate) async fn enrolments(State(app): State<Shared>, _: Reader) -> Result<Json<Vec<EnrolmentView>>, Problem> {
+pub(crate) async fn enrolments(
+    State(app): State<Shared>,
+    _: Reader,
+) -> Result<Json<Vec<EnrolmentView>>, Problem> {
     let view = |token: sanderling_store::TokenRow| EnrolmentView {
         label: token.label,
         created_at: token.created_at,
         expires_at: token.expires_at,
         used_by: token.used_by,
     };
-    Ok(Json(app.store.tokens(1000).await?.into_iter().map(view).collect()))
+    Ok(Json(
+        app.store.tokens(1000).await?.into_iter().map(view).collect(),
+    ))
 }
 
 /// Devices, by id.
@@ -120,7 +148,10 @@ pub(crate) async fn list(
     let names = Names::read(&app).await?;
     let records = app.store.devices(page.after, limit).await?;
     let full = records.len() == limit as usize;
-    let devices: Vec<DeviceView> = records.into_iter().map(|record| device_view(record, &names, Vec::new())).collect();
+    let devices: Vec<DeviceView> = records
+        .into_iter()
+        .map(|record| device_view(record, &names, Vec::new()))
+        .collect();
     let next = devices.last().map(|device| device.id).filter(|_| full);
     Ok(Json(DevicePage { devices, next }))
 }
@@ -138,7 +169,11 @@ pub(crate) async fn show(
 
 /// A device with its answers.
 pub(crate) async fn view(app: &App, id: DeviceId) -> Result<DeviceView, Problem> {
-    let record = app.store.device(id).await?.ok_or(sanderling_store::StoreError::UnknownDevice(id))?;
+    let record = app
+        .store
+        .device(id)
+        .await?
+        .ok_or(sanderling_store::StoreError::UnknownDevice(id))?;
     let serving = app.store.serving(Some(id)).await?;
     Ok(device_view(record, &Names::read(app).await?, serving))
 }
@@ -154,7 +189,10 @@ pub(crate) async fn events(
     let mut events = app.store.recent_events(Some(device_id(&id)?), 500).await?;
     events.reverse();
     let next = events.last().map_or(0, |event| event.id);
-    Ok(Json(EventPage { events: events.into_iter().map(event_view).collect(), next }))
+    Ok(Json(EventPage {
+        events: events.into_iter().map(event_view).collect(),
+        next,
+    }))
 }
 
 /// Refuses a device's key from now on.
@@ -170,19 +208,41 @@ pub(crate) async fn decommission(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     retire(&app, call, id, why).await
 }
 
 /// Decommissions a device.
-pub(crate) async fn retire(app: &Shared, call: Call<'_>, id: DeviceId, why: Why) -> Result<Response, Problem> {
+pub(crate) async fn retire(
+    app: &Shared,
+    call: Call<'_>,
+    id: DeviceId,
+    why: Why,
+) -> Result<Response, Problem> {
     let operator = call.operator.to_owned();
     let decide = async |app: &App| {
         let why = reason(&why, "no reason given")?;
         let body = json!({ "device": id, "why": why, "operator": operator }).to_string();
-        let entry = NewEntry { rollout: None, at: app.now(), kind: "device.decommissioned".into(), body };
+        let entry = NewEntry {
+            rollout: None,
+            at: app.now(),
+            kind: "device.decommissioned".into(),
+            body,
+        };
         let audit = ("device.decommission", id.to_string(), why.clone());
-        let changes = [Change::Decommission { device: id, at: app.now() }, Change::Ledger(entry)];
+        let changes = [
+            Change::Decommission {
+                device: id,
+                at: app.now(),
+            },
+            Change::Ledger(entry),
+        ];
         Ok(Outcome::new(StatusCode::OK, &Why { why }, audit).with(changes))
     };
     let after = |app: &App, _: &_| {
@@ -204,7 +264,13 @@ pub(crate) async fn freeze(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     keep(&app, call, id, true, why).await
 }
 
@@ -220,7 +286,13 @@ pub(crate) async fn unfreeze(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     keep(&app, call, id, false, why).await
 }
 
@@ -234,7 +306,11 @@ pub(crate) async fn keep(
 ) -> Result<Response, Problem> {
     let decide = async |_: &App| {
         let why = reason(&why, "no reason given")?;
-        let action = if frozen { "device.freeze" } else { "device.unfreeze" };
+        let action = if frozen {
+            "device.freeze"
+        } else {
+            "device.unfreeze"
+        };
         let audit = (action, device.to_string(), why.clone());
         Ok(Outcome::new(StatusCode::OK, &Why { why }, audit).with([Change::FreezeDevice { device, frozen }]))
     };

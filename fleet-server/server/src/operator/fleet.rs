@@ -40,9 +40,14 @@ pub(crate) async fn fleet(app: &App) -> Result<FleetView, Problem> {
     };
     for count in app.store.fleet_counts().await? {
         view.devices += count.devices;
-        let phase = count.phase.as_deref().map_or("new".to_owned(), crate::views::phase_word);
+        let phase = count
+            .phase
+            .as_deref()
+            .map_or("new".to_owned(), crate::views::phase_word);
         *view.phases.entry(phase).or_default() += count.devices;
-        let image = count.active.map_or("none".to_owned(), |digest| digest.to_string());
+        let image = count
+            .active
+            .map_or("none".to_owned(), |digest| digest.to_string());
         *view.images.entry(image).or_default() += count.devices;
         *view.hardware.entry(count.hardware.to_string()).or_default() += count.devices;
     }
@@ -53,9 +58,16 @@ pub(crate) async fn fleet(app: &App) -> Result<FleetView, Problem> {
 pub(crate) fn reason(why: &Why, default: &str) -> Result<String, Problem> {
     let text = why.why.trim();
     if text.chars().count() > MAX_WHY {
-        return Err(Problem::bad_request(format!("`why` is longer than {MAX_WHY} characters"), "say it shorter"));
+        return Err(Problem::bad_request(
+            format!("`why` is longer than {MAX_WHY} characters"),
+            "say it shorter",
+        ));
     }
-    Ok(if text.is_empty() { default.to_owned() } else { text.to_owned() })
+    Ok(if text.is_empty() {
+        default.to_owned()
+    } else {
+        text.to_owned()
+    })
 }
 
 /// Pulls the emergency brake: no rollout moves a device until it is released.
@@ -69,7 +81,13 @@ pub(crate) async fn freeze(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let why: Why = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     set_freeze(&app, call, true, why).await
 }
 
@@ -84,12 +102,23 @@ pub(crate) async fn unfreeze(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let why: Why = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     set_freeze(&app, call, false, why).await
 }
 
 /// Freezes or thaws.
-pub(crate) async fn set_freeze(app: &Shared, call: Call<'_>, on: bool, why: Why) -> Result<Response, Problem> {
+pub(crate) async fn set_freeze(
+    app: &Shared,
+    call: Call<'_>,
+    on: bool,
+    why: Why,
+) -> Result<Response, Problem> {
     let operator = call.operator.to_owned();
     let decide = async |app: &App| {
         let current = executor::freeze(app).await?;
@@ -97,16 +126,29 @@ pub(crate) async fn set_freeze(app: &Shared, call: Call<'_>, on: bool, why: Why)
         let (next, kind, action) = if on {
             let frozen = freeze_all(current.as_ref(), &why, app.now());
             let refused = |error: sanderling_rollout::Error| {
-                Problem::conflict("frozen", error.to_string(), "thaw the fleet first, or leave it as it is")
+                Problem::conflict(
+                    "frozen",
+                    error.to_string(),
+                    "thaw the fleet first, or leave it as it is",
+                )
             };
             (Some(frozen.map_err(refused)?), "fleet.frozen", "fleet.freeze")
         } else if current.is_none() {
-            return Err(Problem::conflict("not-frozen", "the fleet is not frozen", "leave it as it is"));
+            return Err(Problem::conflict(
+                "not-frozen",
+                "the fleet is not frozen",
+                "leave it as it is",
+            ));
         } else {
             (None, "fleet.thawed", "fleet.unfreeze")
         };
         let body = json!({ "why": why, "operator": operator }).to_string();
-        let entry = NewEntry { rollout: None, at: app.now(), kind: kind.into(), body };
+        let entry = NewEntry {
+            rollout: None,
+            at: app.now(),
+            kind: kind.into(),
+            body,
+        };
         let answer = Why { why: why.clone() };
         let outcome = Outcome::new(StatusCode::OK, &answer, (action, "fleet".into(), why));
         Ok(outcome.with([executor::set_freeze(next.as_ref()), Change::Ledger(entry)]))

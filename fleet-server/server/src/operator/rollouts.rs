@@ -33,7 +33,13 @@ pub(crate) async fn create(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let asked: NewRollout = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     start(&app, call, asked).await
 }
 
@@ -46,11 +52,23 @@ pub(crate) async fn start(app: &Shared, call: Call<'_>, asked: NewRollout) -> Re
         refuse_second(app, &target.name, None).await?;
         let id = executor::next_id(app).await?;
         let (salt, now) = (random::<16>()?, app.now());
-        let rollout = Rollout::start(id, salt, release(&target)?, release(&base)?, asked.policy.clone(), now);
+        let rollout = Rollout::start(
+            id,
+            salt,
+            release(&target)?,
+            release(&base)?,
+            asked.policy.clone(),
+            now,
+        );
         let rollout = rollout.map_err(unusable)?;
         let body = json!({ "operator": operator, "name": target.name, "target": target.digest, "base": base.digest,
             "target_version": target.version, "base_version": base.version, "policy": rollout.policy });
-        let entry = NewEntry { rollout: Some(id), at: now, kind: "rollout.created".into(), body: body.to_string() };
+        let entry = NewEntry {
+            rollout: Some(id),
+            at: now,
+            kind: "rollout.created".into(),
+            body: body.to_string(),
+        };
         let row = RolloutRow {
             id,
             status: rollout.status.word().to_owned(),
@@ -68,8 +86,13 @@ pub(crate) async fn start(app: &Shared, call: Call<'_>, asked: NewRollout) -> Re
         };
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
         let view = rollout_view(&loaded, &inventory, freeze.as_ref(), now)?;
-        let audit = ("rollout.create", id.to_string(), format!("{} over {}", asked.target, base.version));
-        Ok(Outcome::new(StatusCode::CREATED, &view, audit).with([Change::AddRollout(row), Change::Ledger(entry)]))
+        let audit = (
+            "rollout.create",
+            id.to_string(),
+            format!("{} over {}", asked.target, base.version),
+        );
+        Ok(Outcome::new(StatusCode::CREATED, &view, audit)
+            .with([Change::AddRollout(row), Change::Ledger(entry)]))
     };
     once(app, call, decide, |_, _| {}).await
 }
@@ -78,17 +101,29 @@ pub(crate) async fn start(app: &Shared, call: Call<'_>, asked: NewRollout) -> Re
 async fn base_of(app: &App, target: &Version, named: Option<&str>) -> Result<Version, Problem> {
     let base = match named {
         Some(text) => resolve(app, text).await?,
-        None => resolve(app, &format!("{}:{CHAMPION}", target.name)).await.map_err(|_| {
-            Problem::refused(
-                "no-base",
-                format!("{} has no alias {CHAMPION}, so it is not known what {} replaces", target.name, target.version),
-                format!("name the base, or set the alias: PUT /v1/models/{}/aliases/{CHAMPION}", target.name),
-            )
-        })?,
+        None => resolve(app, &format!("{}:{CHAMPION}", target.name))
+            .await
+            .map_err(|_| {
+                Problem::refused(
+                    "no-base",
+                    format!(
+                        "{} has no alias {CHAMPION}, so it is not known what {} replaces",
+                        target.name, target.version
+                    ),
+                    format!(
+                        "name the base, or set the alias: PUT /v1/models/{}/aliases/{CHAMPION}",
+                        target.name
+                    ),
+                )
+            })?,
     };
     if base.name != target.name {
         let detail = format!("{} and {} are different models", target.name, base.name);
-        return Err(Problem::refused("other-model", detail, "roll out a version of the model that the devices run"));
+        return Err(Problem::refused(
+            "other-model",
+            detail,
+            "roll out a version of the model that the devices run",
+        ));
     }
     Ok(base)
 }
@@ -99,7 +134,12 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
         if !executor::is_live(&row.status) || Some(row.id) == except {
             continue;
         }
-        if app.store.version(row.target).await?.is_some_and(|version| version.name == name) {
+        if app
+            .store
+            .version(row.target)
+            .await?
+            .is_some_and(|version| version.name == name)
+        {
             return Err(Problem::conflict(
                 "rollout-live",
                 format!("rollout {} of {name} is {}", row.id, row.status),
@@ -127,12 +167,16 @@ fn release(version: &Version) -> Result<Release, Problem> {
 /// What the planner refuses of an operator.
 fn unusable(error: Error) -> Problem {
     match error {
-        Error::Policy(_) | Error::SameRelease { .. } | Error::Allowance { .. } => {
-            Problem::refused("policy", error.to_string(), "correct the request and send it again")
-        }
-        Error::Status { .. } | Error::Frozen { .. } | Error::FrozenAlready { .. } => {
-            Problem::conflict("status", error.to_string(), "look at the rollout's status and at the freeze")
-        }
+        Error::Policy(_) | Error::SameRelease { .. } | Error::Allowance { .. } => Problem::refused(
+            "policy",
+            error.to_string(),
+            "correct the request and send it again",
+        ),
+        Error::Status { .. } | Error::Frozen { .. } | Error::FrozenAlready { .. } => Problem::conflict(
+            "status",
+            error.to_string(),
+            "look at the rollout's status and at the freeze",
+        ),
         other => executor::planning(other),
     }
 }
@@ -173,8 +217,13 @@ pub(crate) async fn view(app: &App, id: RolloutId) -> Result<RolloutView, Proble
 }
 
 async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
-    let unknown =
-        || Problem::not_found("unknown-rollout", format!("there is no rollout {id}"), "see GET /v1/rollouts");
+    let unknown = || {
+        Problem::not_found(
+            "unknown-rollout",
+            format!("there is no rollout {id}"),
+            "see GET /v1/rollouts",
+        )
+    };
     app.store.rollout(id).await?.ok_or_else(unknown)
 }
 
@@ -192,7 +241,13 @@ pub(crate) async fn command(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let why: Why = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     steer(&app, call, RolloutId(id), &command, why).await
 }
 
@@ -243,7 +298,8 @@ pub(crate) async fn steer(
         Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
     };
     let ring = |app: &App, _: &_| {
-        app.doorbell.ring(&rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        app.doorbell
+            .ring(&rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     };
     once(app, call, decide, ring).await
 }

@@ -40,13 +40,25 @@ pub(crate) async fn publish(
 ) -> Result<Response, Problem> {
     let asked: NewVersion = parse(&body)?;
     let files = decode_files(&asked.metadata)?;
-    asked.aliases.iter().try_for_each(|alias| check_name("an alias", alias))?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    asked
+        .aliases
+        .iter()
+        .try_for_each(|alias| check_name("an alias", alias))?;
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     // Handed from the decision to what comes after the commit.
     let adopted: Mutex<Option<Staged>> = Mutex::new(None);
     let decide = async |app: &App| {
         let mut staged = app.registry.stage_images(&files, app.now())?;
-        let target = staged.target(&asked.target).cloned().ok_or_else(|| not_listed(&asked.target))?;
+        let target = staged
+            .target(&asked.target)
+            .cloned()
+            .ok_or_else(|| not_listed(&asked.target))?;
         let parent = match &asked.parent {
             Some(text) => Some(resolve(app, text).await?.digest),
             None => None,
@@ -64,20 +76,34 @@ pub(crate) async fn publish(
         view.aliases.clone_from(&asked.aliases);
         *adopted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(staged);
         let label = format!("{} {}", version.name, version.version);
-        Ok(Outcome::new(StatusCode::CREATED, &view, ("version.publish", label, asked.target.clone())).with(changes))
+        Ok(Outcome::new(
+            StatusCode::CREATED,
+            &view,
+            ("version.publish", label, asked.target.clone()),
+        )
+        .with(changes))
     };
     let after = |app: &App, _: &_| adopt(app, &adopted);
     once(&app, call, decide, after).await
 }
 
 fn adopt(app: &App, staged: &Mutex<Option<Staged>>) {
-    if let Some(staged) = staged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+    if let Some(staged) = staged
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take()
+    {
         app.registry.adopt(staged);
     }
 }
 
 fn entry(app: &App, kind: &str, body: &serde_json::Value) -> NewEntry {
-    NewEntry { rollout: None, at: app.now(), kind: kind.to_owned(), body: body.to_string() }
+    NewEntry {
+        rollout: None,
+        at: app.now(),
+        kind: kind.to_owned(),
+        body: body.to_string(),
+    }
 }
 
 fn not_listed(name: &str) -> Problem {
@@ -112,7 +138,12 @@ fn check_name(what: &str, name: &str) -> Result<(), Problem> {
 }
 
 /// What bundle and signed metadata say of an image, checked against each other.
-async fn describe(app: &App, target: &Target, parent: Option<Digest>, operator: &str) -> Result<Version, Problem> {
+async fn describe(
+    app: &App,
+    target: &Target,
+    parent: Option<Digest>,
+    operator: &str,
+) -> Result<Version, Problem> {
     let path = image_path(app, target.digest);
     let bytes = tokio::fs::read(&path).await.map_err(|_| {
         Problem::refused(
@@ -122,12 +153,25 @@ async fn describe(app: &App, target: &Target, parent: Option<Digest>, operator: 
         )
     })?;
     if bytes.len() as u64 != target.length {
-        let detail = format!("{} has {} bytes, its signed metadata says {}", target.name, bytes.len(), target.length);
-        return Err(Problem::refused("wrong-length", detail, "sign the file that you upload"));
+        let detail = format!(
+            "{} has {} bytes, its signed metadata says {}",
+            target.name,
+            bytes.len(),
+            target.length
+        );
+        return Err(Problem::refused(
+            "wrong-length",
+            detail,
+            "sign the file that you upload",
+        ));
     }
     let damaged = |error: sanderling_bundle::BundleError| {
         let detail = format!("{} is not a bundle this server reads: {error}", target.name);
-        Problem::refused("no-bundle", detail, "pack the model with `sanderling pack` and sign that file")
+        Problem::refused(
+            "no-bundle",
+            detail,
+            "pack the model with `sanderling pack` and sign that file",
+        )
     };
     let view = BundleView::parse(&bytes).map_err(damaged)?;
     let manifest = view.manifest().map_err(damaged)?;
@@ -138,7 +182,11 @@ async fn describe(app: &App, target: &Target, parent: Option<Digest>, operator: 
         runtime: target.release.min_runtime,
         numerics: u16::try_from(header.numerics).unwrap_or(u16::MAX),
         bundle_format: header.major,
-        operators: manifest.operators.iter().map(|name| operator_name(name)).collect(),
+        operators: manifest
+            .operators
+            .iter()
+            .map(|name| operator_name(name))
+            .collect(),
         memory: arena.saturating_add(manifest.resources.constant_bytes),
     };
     let lineage = &manifest.lineage;
@@ -173,7 +221,10 @@ fn check_agreement(target: &Target, manifest: &Manifest) -> Result<(), Problem> 
     let differs = |field: &str, signed: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
         Problem::refused(
             "metadata-contradicts-bundle",
-            format!("{}: its signed {field} is {signed}, the bundle's own is {found}", target.name),
+            format!(
+                "{}: its signed {field} is {signed}, the bundle's own is {found}",
+                target.name
+            ),
             "sign the bundle anew, so that both say the same",
         )
     };
@@ -184,7 +235,11 @@ fn check_agreement(target: &Target, manifest: &Manifest) -> Result<(), Problem> 
         return Err(differs("version", &release.version, &manifest.version));
     }
     if release.counter != manifest.release_counter {
-        return Err(differs("release counter", &release.counter, &manifest.release_counter));
+        return Err(differs(
+            "release counter",
+            &release.counter,
+            &manifest.release_counter,
+        ));
     }
     Ok(())
 }
@@ -192,10 +247,18 @@ fn check_agreement(target: &Target, manifest: &Manifest) -> Result<(), Problem> 
 /// A version by digest, `name@version` or `name:alias`.
 pub(crate) async fn resolve(app: &App, text: &str) -> Result<Version, Problem> {
     let unknown = |detail: String| {
-        Problem::not_found("unknown-version", detail, "see `sanderling device versions` or GET /v1/versions")
+        Problem::not_found(
+            "unknown-version",
+            detail,
+            "see `sanderling device versions` or GET /v1/versions",
+        )
     };
     if let Ok(digest) = text.parse::<Digest>() {
-        return app.store.version(digest).await?.ok_or_else(|| unknown(format!("no version has the digest {text}")));
+        return app
+            .store
+            .version(digest)
+            .await?
+            .ok_or_else(|| unknown(format!("no version has the digest {text}")));
     }
     if let Some((name, version)) = text.split_once('@') {
         let found = app.store.version_named(name, version).await?;
@@ -203,9 +266,15 @@ pub(crate) async fn resolve(app: &App, text: &str) -> Result<Version, Problem> {
     }
     if let Some((name, alias)) = text.split_once(':') {
         let aliases = app.store.aliases().await?;
-        let found = aliases.into_iter().find(|entry| entry.name == name && entry.alias == alias);
+        let found = aliases
+            .into_iter()
+            .find(|entry| entry.name == name && entry.alias == alias);
         let found = found.ok_or_else(|| unknown(format!("{name} has no alias {alias}")))?;
-        return app.store.version(found.digest).await?.ok_or_else(|| unknown(format!("{text} points at nothing")));
+        return app
+            .store
+            .version(found.digest)
+            .await?
+            .ok_or_else(|| unknown(format!("{text} points at nothing")));
     }
     Err(Problem::bad_request(
         format!("{text:?} names no version"),
@@ -217,7 +286,13 @@ pub(crate) async fn resolve(app: &App, text: &str) -> Result<Version, Problem> {
 #[utoipa::path(get, path = "/v1/versions", responses((status = 200, body = Vec<VersionView>)))]
 pub(crate) async fn list(State(app): State<Shared>, _: Reader) -> Result<Json<Vec<VersionView>>, Problem> {
     let names = Names::read(&app).await?;
-    Ok(Json(names.versions.iter().map(|version| version_view(version, &names)).collect()))
+    Ok(Json(
+        names
+            .versions
+            .iter()
+            .map(|version| version_view(version, &names))
+            .collect(),
+    ))
 }
 
 /// A version by digest, `name@version` or `name:alias`.
@@ -234,7 +309,12 @@ pub(crate) async fn show(
 
 fn set_alias_change(version: &Version, alias: &str, now: u64) -> Change {
     let (name, alias, digest) = (version.name.clone(), alias.to_owned(), version.digest);
-    Change::SetAlias(Alias { name, alias, digest, since: now })
+    Change::SetAlias(Alias {
+        name,
+        alias,
+        digest,
+        since: now,
+    })
 }
 
 /// Points an alias at a version.
@@ -251,12 +331,25 @@ pub(crate) async fn set_alias(
 ) -> Result<Response, Problem> {
     check_name("an alias", &alias)?;
     let asked: AliasTarget = parse(&body)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     let decide = async |app: &App| {
         let version = resolve(app, &asked.version).await?;
         if version.name != name {
-            let detail = format!("{} is a version of {}, not of {name}", asked.version, version.name);
-            return Err(Problem::refused("other-model", detail, "name a version of the same model"));
+            let detail = format!(
+                "{} is a version of {}, not of {name}",
+                asked.version, version.name
+            );
+            return Err(Problem::refused(
+                "other-model",
+                detail,
+                "name a version of the same model",
+            ));
         }
         let body = json!({ "name": name, "alias": alias, "digest": version.digest, "operator": operator });
         let changes = [
@@ -285,10 +378,19 @@ pub(crate) async fn remove_alias(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     let decide = async |app: &App| {
         let body = json!({ "name": name, "alias": alias, "operator": operator });
-        let remove = Change::RemoveAlias { name: name.clone(), alias: alias.clone() };
+        let remove = Change::RemoveAlias {
+            name: name.clone(),
+            alias: alias.clone(),
+        };
         let changes = [remove, Change::Ledger(entry(app, "alias.removed", &body))];
         let audit = ("alias.remove", format!("{name}:{alias}"), String::new());
         Ok(Outcome::new(StatusCode::OK, &json!({}), audit).with(changes))
@@ -310,7 +412,13 @@ pub(crate) async fn put_metadata(
 ) -> Result<Response, Problem> {
     let asked: NewMetadata = parse(&body)?;
     let files = decode_files(&asked.metadata)?;
-    let call = Call { operator: &operator, method: &method, uri: &uri, headers: &headers, body: &body };
+    let call = Call {
+        operator: &operator,
+        method: &method,
+        uri: &uri,
+        headers: &headers,
+        body: &body,
+    };
     let adopted: Mutex<Option<Staged>> = Mutex::new(None);
     let decide = async |app: &App| {
         let mut staged = match repository.as_str() {
@@ -318,7 +426,11 @@ pub(crate) async fn put_metadata(
             DIRECTOR => app.registry.stage_director(&files)?,
             other => {
                 let detail = format!("there is no repository {other:?}");
-                return Err(Problem::not_found("no-repository", detail, "it is `image` or `director`"));
+                return Err(Problem::not_found(
+                    "no-repository",
+                    detail,
+                    "it is `image` or `director`",
+                ));
             }
         };
         let mut changes = std::mem::take(&mut staged.changes);
@@ -327,7 +439,11 @@ pub(crate) async fn put_metadata(
         changes.push(Change::Ledger(entry(app, "metadata.updated", &body)));
         let view = staged.view(&repository);
         *adopted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(staged);
-        let audit = ("metadata.update", repository.clone(), format!("{} files", files.len()));
+        let audit = (
+            "metadata.update",
+            repository.clone(),
+            format!("{} files", files.len()),
+        );
         Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
     };
     let after = |app: &App, _: &_| adopt(app, &adopted);
@@ -342,7 +458,11 @@ pub(crate) async fn show_metadata(
 ) -> Result<Json<MetadataView>, Problem> {
     if repository != IMAGE && repository != DIRECTOR {
         let detail = format!("there is no repository {repository:?}");
-        return Err(Problem::not_found("no-repository", detail, "it is `image` or `director`"));
+        return Err(Problem::not_found(
+            "no-repository",
+            detail,
+            "it is `image` or `director`",
+        ));
     }
     Ok(Json(app.registry.view(&repository)))
 }

@@ -48,12 +48,30 @@ struct Submitted {
 impl Submitted {
     fn new(session: &Session, method: Method, uri: Uri) -> Self {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self { operator: session.operator.clone(), method, uri, headers, body }
+        Self {
+            operator: session.operator.clone(),
+            method,
+            uri,
+            headers,
+            body,
+        }
     }
 
     fn call(&self) -> Call<'_> {
-        let Self { operator, method, uri, headers, body } = self;
-        Call { operator, method, uri, headers, body }
+        let Self {
+            operator,
+            method,
+            uri,
+            headers,
+            body,
+        } = self;
+        Call {
+            operator,
+            method,
+            uri,
+            headers,
+            body,
+        }
     }
 }
 
@@ -72,7 +90,14 @@ pub(super) async fn steer(
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
     let submitted = Submitted::new(&session, method, uri);
-    rollout_api::steer(&app, submitted.call(), RolloutId(id), &command, Why { why: act.why }).await?;
+    rollout_api::steer(
+        &app,
+        submitted.call(),
+        RolloutId(id),
+        &command,
+        Why { why: act.why },
+    )
+    .await?;
     Ok(back(&format!("/rollouts/{id}")))
 }
 
@@ -85,13 +110,27 @@ pub(super) async fn start(
     Form(asked): Form<Start>,
 ) -> Result<Response, Refusal> {
     session.check_csrf(&asked.csrf)?;
-    let stages = asked.stages.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let stages = asked
+        .stages
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
     let stages: Result<Vec<Stage>, _> = stages.map(str::parse).collect();
     let stages = stages.map_err(|fault| {
-        Problem::bad_request(fault.to_string(), "write stages as counts and shares, rising: 1, 25 %, 100 %")
+        Problem::bad_request(
+            fault.to_string(),
+            "write stages as counts and shares, rising: 1, 25 %, 100 %",
+        )
     })?;
     let base = Some(asked.base.trim().to_owned()).filter(|base| !base.is_empty());
-    let new = NewRollout { target: asked.target, base, policy: Policy { stages, ..Policy::default() } };
+    let new = NewRollout {
+        target: asked.target,
+        base,
+        policy: Policy {
+            stages,
+            ..Policy::default()
+        },
+    };
     let submitted = Submitted::new(&session, method, uri);
     rollout_api::start(&app, submitted.call(), new).await?;
     Ok(back("/rollouts"))
@@ -148,14 +187,26 @@ pub(super) async fn enrol(
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
     let submitted = Submitted::new(&session, method, uri);
-    let asked = NewEnrolment { label: act.why, ttl_s: None };
+    let asked = NewEnrolment {
+        label: act.why,
+        ttl_s: None,
+    };
     let made = device_api::enrolment(&app, submitted.call(), asked).await?;
     let reading = |error: &dyn std::fmt::Display| Problem::internal("making an enrolment string", error);
-    let bytes = made.into_body().collect().await.map_err(|error| reading(&error))?.to_bytes();
+    let bytes = made
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| reading(&error))?
+        .to_bytes();
     let created: EnrolmentCreated = serde_json::from_slice(&bytes).map_err(|error| reading(&error))?;
     devices_page(&app, session, None, Some(created.enrolment)).await
 }
 
 fn unknown(command: &str) -> Problem {
-    Problem::not_found("unknown-command", format!("there is no command {command:?}"), "go back and use the buttons")
+    Problem::not_found(
+        "unknown-command",
+        format!("there is no command {command:?}"),
+        "go back and use the buttons",
+    )
 }

@@ -31,7 +31,10 @@ pub(super) struct Leave {
 
 /// `GET /login`.
 pub(super) async fn form(State(app): State<Shared>) -> Result<Response, Refusal> {
-    render(&LoginPage { problem: None, no_operators: app.config.operators.is_empty() })
+    render(&LoginPage {
+        problem: None,
+        no_operators: app.config.operators.is_empty(),
+    })
 }
 
 /// `POST /login`.
@@ -47,7 +50,10 @@ pub(super) async fn submit(
             Ok(with_cookie(Redirect::to("/").into_response(), &cookie))
         }
         Err(problem) => {
-            let page = LoginPage { problem: Some(problem.detail()), no_operators: app.config.operators.is_empty() };
+            let page = LoginPage {
+                problem: Some(problem.detail()),
+                no_operators: app.config.operators.is_empty(),
+            };
             let mut response = render(&page)?;
             *response.status_mut() = StatusCode::UNAUTHORIZED;
             Ok(response)

@@ -43,7 +43,14 @@ pub(crate) fn routes() -> Router<Shared> {
 
 /// Files are part of the binary: an hour in the browser's cache is short beside a server's update.
 fn file(kind: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "max-age=3600")], text).into_response()
+    (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, "max-age=3600"),
+        ],
+        text,
+    )
+        .into_response()
 }
 
 async fn style() -> Response {
@@ -51,7 +58,10 @@ async fn style() -> Response {
 }
 
 async fn script() -> Response {
-    file("text/javascript; charset=utf-8", include_str!("../../static/live.js"))
+    file(
+        "text/javascript; charset=utf-8",
+        include_str!("../../static/live.js"),
+    )
 }
 
 async fn icon() -> Response {
@@ -60,7 +70,9 @@ async fn icon() -> Response {
 
 /// Renders a template.
 fn render(template: &impl Template) -> Result<Response, Refusal> {
-    let text = template.render().map_err(|error| Problem::internal("drawing a page", &error))?;
+    let text = template
+        .render()
+        .map_err(|error| Problem::internal("drawing a page", &error))?;
     Ok(Html(text).into_response())
 }
 
@@ -85,7 +97,11 @@ impl<P: Into<Problem>> From<P> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Self(problem) = self;
-        let page = ProblemPage { title: problem.title(), detail: problem.detail(), action: problem.action() };
+        let page = ProblemPage {
+            title: problem.title(),
+            detail: problem.detail(),
+            action: problem.action(),
+        };
         let status: StatusCode = problem.status;
         match page.render() {
             Ok(text) => (status, Html(text)).into_response(),

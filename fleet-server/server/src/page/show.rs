@@ -30,7 +30,12 @@ pub(super) struct Frame {
 impl Frame {
     pub(super) async fn new(app: &App, session: Session, here: &'static str) -> Result<Self, Refusal> {
         let frozen = crate::executor::freeze(app).await?.map(|freeze| freeze.why);
-        Ok(Self { operator: session.operator, csrf: session.csrf, frozen, here })
+        Ok(Self {
+            operator: session.operator,
+            csrf: session.csrf,
+            frozen,
+            here,
+        })
     }
 }
 
@@ -42,7 +47,10 @@ struct When {
 
 impl When {
     fn new(time: u64, now: u64) -> Self {
-        Self { words: ago(time, now), iso: iso(time) }
+        Self {
+            words: ago(time, now),
+            iso: iso(time),
+        }
     }
 }
 
@@ -87,7 +95,11 @@ impl Card {
             std::cmp::Ordering::Equal => "current",
             std::cmp::Ordering::Greater => "ahead",
         };
-        let stages = view.stages.iter().enumerate().map(|(index, name)| (name.clone(), place(index)));
+        let stages = view
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.clone(), place(index)));
         let stage = &figures.stage;
         let live = matches!(view.status.as_str(), "running" | "paused");
         Self {
@@ -104,7 +116,11 @@ impl Card {
             ),
             agreement: agreement(&figures.agreement, &view.base_label),
             agreement_stop: towards_stop(figures.agreement.ln_e, figures.agreement.ln_stop),
-            health: figures.health.iter().map(|r| (health(r), towards_stop(r.ln_e, r.ln_stop))).collect(),
+            health: figures
+                .health
+                .iter()
+                .map(|r| (health(r), towards_stop(r.ln_e, r.ln_stop)))
+                .collect(),
             inference: view.inference.clone(),
             holding: view.holding.clone(),
             excluded: figures.excluded,
@@ -175,13 +191,24 @@ pub(super) async fn overview(State(app): State<Shared>, session: Session) -> Res
     let fleet: FleetView = fleet_api::fleet(&app).await?;
     let newest = rollout_api::views(&app, 1).await?;
     let images = fleet.images.iter().map(|(digest, count)| {
-        let named = digest.parse().map_or_else(|_| "no model".to_owned(), |digest| names.or_digest(digest));
+        let named = digest
+            .parse()
+            .map_or_else(|_| "no model".to_owned(), |digest| names.or_digest(digest));
         (named, *count)
     });
     let page = Overview {
         frame: Frame::new(&app, session, "fleet").await?,
         devices: fleet.devices,
-        phases: fleet.phases.iter().map(|(word, count)| (phase(Some(word).filter(|w| *w != "new").map(String::as_str)), *count)).collect(),
+        phases: fleet
+            .phases
+            .iter()
+            .map(|(word, count)| {
+                (
+                    phase(Some(word).filter(|w| *w != "new").map(String::as_str)),
+                    *count,
+                )
+            })
+            .collect(),
         images: images.collect(),
         card: newest.first().map(|view| Card::new(view, now)),
         lines: lines(&app, None, 12).await?,
@@ -190,7 +217,12 @@ pub(super) async fn overview(State(app): State<Shared>, session: Session) -> Res
     render(&page)
 }
 
-async fn device_lines(app: &App, after: Option<DeviceId>, limit: u32, names: &Names) -> Result<Vec<DeviceLine>, Refusal> {
+async fn device_lines(
+    app: &App,
+    after: Option<DeviceId>,
+    limit: u32,
+    names: &Names,
+) -> Result<Vec<DeviceLine>, Refusal> {
     let records = app.store.devices(after, limit).await?;
     let line = |record| DeviceLine::new(&device_view(record, names, Vec::new()), app.now());
     Ok(records.into_iter().map(line).collect())
@@ -217,7 +249,9 @@ fn entry_lines(entry: &Entry, now: u64) -> Vec<Line> {
     let sentences = match entry.kind.as_str() {
         "rollout.planned" => {
             let list = body["sentences"].as_array().cloned().unwrap_or_default();
-            list.iter().filter_map(|sentence| sentence.as_str().map(str::to_owned)).collect()
+            list.iter()
+                .filter_map(|sentence| sentence.as_str().map(str::to_owned))
+                .collect()
         }
         "rollout.created" => vec![format!(
             "{} starts rolling out {} {} over {}",
@@ -226,14 +260,28 @@ fn entry_lines(entry: &Entry, now: u64) -> Vec<Line> {
             text("target_version"),
             text("base_version")
         )],
-        "version.published" => vec![format!("{} publishes {} {}", text("operator"), text("name"), text("version"))],
+        "version.published" => vec![format!(
+            "{} publishes {} {}",
+            text("operator"),
+            text("name"),
+            text("version")
+        )],
         "fleet.frozen" => vec![format!("{} freezes the fleet: {}", text("operator"), text("why"))],
         "fleet.thawed" => vec![format!("{} thaws the fleet", text("operator"))],
         "device.decommissioned" => {
             let device: String = text("device").chars().take(8).collect();
-            vec![format!("{} decommissions device {device}: {}", text("operator"), text("why"))]
+            vec![format!(
+                "{} decommissions device {device}: {}",
+                text("operator"),
+                text("why")
+            )]
         }
-        "alias.set" => vec![format!("{} sets the alias {}:{}", text("operator"), text("name"), text("alias"))],
+        "alias.set" => vec![format!(
+            "{} sets the alias {}:{}",
+            text("operator"),
+            text("name"),
+            text("alias")
+        )],
         kind => vec![kind.to_owned()],
     };
     let line = |text| Line {
@@ -255,7 +303,10 @@ struct Rollouts {
 pub(super) async fn rollouts(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
     let views = rollout_api::views(&app, 50).await?;
     let cards = views.iter().map(|view| Card::new(view, app.now())).collect();
-    render(&Rollouts { frame: Frame::new(&app, session, "rollouts").await?, cards })
+    render(&Rollouts {
+        frame: Frame::new(&app, session, "rollouts").await?,
+        cards,
+    })
 }
 
 #[derive(Template)]
@@ -316,14 +367,20 @@ pub(super) async fn versions(State(app): State<Shared>, session: Session) -> Res
             parent: view.parent.map(|parent| names.or_digest(parent)),
             published: When::new(view.published_at, now),
             by: view.published_by,
-            description: view.metadata["description"].as_str().unwrap_or_default().to_owned(),
+            description: view.metadata["description"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             name: view.name,
             version: view.version,
             aliases: view.aliases,
         }
     };
     let versions = names.versions.iter().map(line).collect();
-    render(&Versions { frame: Frame::new(&app, session, "versions").await?, versions })
+    render(&Versions {
+        frame: Frame::new(&app, session, "versions").await?,
+        versions,
+    })
 }
 
 #[derive(Template)]
@@ -359,8 +416,16 @@ pub(super) async fn devices_page(
 ) -> Result<Response, Refusal> {
     let names = Names::read(app).await?;
     let rows = device_lines(app, after, DEVICES, &names).await?;
-    let next = rows.last().filter(|_| rows.len() == DEVICES as usize).map(|row| row.id.clone());
-    render(&Devices { frame: Frame::new(app, session, "devices").await?, rows, next, enrolment })
+    let next = rows
+        .last()
+        .filter(|_| rows.len() == DEVICES as usize)
+        .map(|row| row.id.clone());
+    render(&Devices {
+        frame: Frame::new(app, session, "devices").await?,
+        rows,
+        next,
+        enrolment,
+    })
 }
 
 #[derive(Template)]
@@ -387,14 +452,25 @@ pub(super) async fn device(
 ) -> Result<Response, Refusal> {
     let (id, now) = (device_api::device_id(&id)?, app.now());
     let (view, names) = (device_api::view(&app, id).await?, Names::read(&app).await?);
-    let name = |digest: &str| digest.parse().map_or_else(|_| digest.to_owned(), |digest| names.or_digest(digest));
+    let name = |digest: &str| {
+        digest
+            .parse()
+            .map_or_else(|_| digest.to_owned(), |digest| names.or_digest(digest))
+    };
     let events = app.store.recent_events(Some(id), 200).await?;
     let line = |found| {
         let view = event_view(found);
         let link = view.rollout.map(|id| format!("/rollouts/{id}"));
-        Line { when: When::new(view.received, now), text: event(&view), link }
+        Line {
+            when: When::new(view.received, now),
+            text: event(&view),
+            link,
+        }
     };
-    let serving = view.serving.iter().map(|(digest, t)| (name(digest), t.answers, t.errors, t.cascaded, t.degraded));
+    let serving = view
+        .serving
+        .iter()
+        .map(|(digest, t)| (name(digest), t.answers, t.errors, t.cascaded, t.degraded));
     let page = DevicePage {
         frame: Frame::new(&app, session, "devices").await?,
         row: DeviceLine::new(&view, now),

@@ -56,7 +56,9 @@ pub(super) fn tone(status: &str) -> &'static str {
 pub(super) fn agreement(reading: &AgreementReading, base: &str) -> String {
     let (inputs, differ) = (reading.fleet.inputs, reading.fleet.disagreements);
     if inputs == 0 {
-        return format!("No input has been answered by both versions yet; {base} runs beside for comparison.");
+        return format!(
+            "No input has been answered by both versions yet; {base} runs beside for comparison."
+        );
     }
     let bound = percent(reading.upper_bound);
     let limit = percent(reading.limit);
@@ -69,7 +71,13 @@ pub(super) fn agreement(reading: &AgreementReading, base: &str) -> String {
 
 /// One health metric in words.
 pub(super) fn health(reading: &HealthReading) -> String {
-    let devices = |n: u64| if n == 1 { "1 device".to_owned() } else { format!("{n} devices") };
+    let devices = |n: u64| {
+        if n == 1 {
+            "1 device".to_owned()
+        } else {
+            format!("{n} devices")
+        }
+    };
     format!(
         "{}: {} failed on the new version, {} on the old one.",
         reading.metric,
@@ -84,7 +92,11 @@ fn percent(share: f64) -> String {
 
 /// How far evidence has come towards a stop, in hundredths: 0 where it speaks for the new version.
 pub(super) fn towards_stop(ln_e: f64, ln_stop: f64) -> u32 {
-    if ln_stop > 0.0 { (100.0 * ln_e / ln_stop).clamp(0.0, 100.0) as u32 } else { 0 }
+    if ln_stop > 0.0 {
+        (100.0 * ln_e / ln_stop).clamp(0.0, 100.0) as u32
+    } else {
+        0
+    }
 }
 
 /// A rollout's headline.
@@ -99,8 +111,16 @@ pub(super) fn headline(view: &RolloutView) -> String {
 /// What happened to a device.
 pub(super) fn event(view: &EventView) -> String {
     let name = serde_json::to_value(view.kind).ok();
-    let name = name.as_ref().and_then(|name| name.as_str()).unwrap_or("event").replace('_', " ");
-    if view.detail.is_empty() { name } else { format!("{name}: {}", view.detail) }
+    let name = name
+        .as_ref()
+        .and_then(|name| name.as_str())
+        .unwrap_or("event")
+        .replace('_', " ");
+    if view.detail.is_empty() {
+        name
+    } else {
+        format!("{name}: {}", view.detail)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,243 @@
+//! The devices' API: enrolment, check-in, downloads, and those who only pretend to be a device.
+
+use crate::fixture::{Device, Fleet, send};
+use sanderling_wire::{Digest, EventKind, RecordBody, ServingWindow, Sketch, api};
+use serde_json::json;
+
+#[test]
+fn a_token_enrols_one_device_and_a_lost_reply_is_repeated() {
+    let fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let token = device.token.clone();
+    assert_eq!(device.enrol(&fleet, &token).status, 200);
+    let mut other = Device::new(&fleet, 2);
+    let refused = other.enrol(&fleet, &token);
+    assert_eq!(
+        (refused.status, refused.json()["type"].as_str()),
+        (403, Some("enrolment-token"))
+    );
+    assert_eq!(other.enrol(&fleet, "no such token").status, 403);
+    let listed = fleet.get("/v1/enrolments");
+    assert_eq!(listed[0]["used_by"], json!(device.id));
+}
+
+#[test]
+fn enrolment_is_signed_by_the_key_it_names() {
+    let fleet = Fleet::new();
+    let made = fleet.post("/v1/enrolments", json!({}));
+    let text: sanderling_wire::enrolment::EnrolmentString =
+        made["enrolment"].as_str().unwrap().parse().unwrap();
+    assert_eq!(
+        text.image_root,
+        Digest::of(&crate::fixture::read(&fleet.keys().join("image/1.root.json")))
+    );
+    let (mut honest, mut thief) = (Device::new(&fleet, 1), Device::new(&fleet, 2));
+    let request = sanderling_wire::EnrolRequest {
+        token: text.token.clone(),
+        public_key: sanderling_trust::Signer::public_key(&honest.signer)
+            .ed25519_bytes()
+            .unwrap(),
+        hardware: crate::fixture::hardware(),
+        runtime: crate::fixture::runtime(),
+    };
+    let stolen = thief.send(&fleet, "POST", api::ENROL, &sanderling_wire::encode(&request));
+    assert_eq!(stolen.status, 401);
+    assert_eq!(honest.enrol(&fleet, &text.token).status, 200);
+}
+
+#[test]
+fn an_expired_enrolment_string_is_refused() {
+    let fleet = Fleet::new();
+    let made = fleet.post("/v1/enrolments", json!({ "ttl_s": 60 }));
+    let text: sanderling_wire::enrolment::EnrolmentString =
+        made["enrolment"].as_str().unwrap().parse().unwrap();
+    fleet.advance(61);
+    assert_eq!(Device::new(&fleet, 1).enrol(&fleet, &text.token).status, 403);
+    assert_eq!(
+        fleet.call("POST", "/v1/enrolments", json!({ "ttl_s": 0 })).status,
+        400
+    );
+}
+
+#[test]
+fn a_device_cannot_speak_for_another() {
+    let fleet = Fleet::new();
+    let (device, mut other) = (fleet.enrol(1), fleet.enrol(2));
+    let body = device.check_in_body();
+    // Signed by the other's key, in the first one's name.
+    let mut headers = other.sign("POST", api::CHECK_IN, &body, fleet.now());
+    for (_, value) in &mut headers {
+        *value = value.replace(&other.id.to_string(), &device.id.to_string());
+    }
+    assert_eq!(send(&fleet, "POST", api::CHECK_IN, &headers, &body).status, 401);
+    // By nobody.
+    assert_eq!(send(&fleet, "POST", api::CHECK_IN, &[], &body).status, 401);
+    // By a device that never enrolled.
+    let mut stranger = Device::new(&fleet, 9);
+    assert_eq!(stranger.send(&fleet, "POST", api::CHECK_IN, &body).status, 401);
+}
+
+#[test]
+fn what_is_signed_cannot_be_changed_moved_or_sent_again() {
+    let mut fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let body = device.check_in_body();
+    let headers = device.sign("POST", api::CHECK_IN, &body, fleet.now());
+    let mut changed = body.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(
+        send(&fleet, "POST", api::CHECK_IN, &headers, &changed).status,
+        401
+    );
+    assert_eq!(
+        send(&fleet, "POST", &format!("{}?x=1", api::CHECK_IN), &headers, &body).status,
+        401
+    );
+    assert_eq!(send(&fleet, "POST", api::CHECK_IN, &headers, &body).status, 200);
+    let again = send(&fleet, "POST", api::CHECK_IN, &headers, &body);
+    assert_eq!(
+        (again.status, again.json()["type"].as_str()),
+        (409, Some("replay"))
+    );
+    // Nor after a restart, though nonces are kept in memory only.
+    fleet.restart();
+    assert_eq!(send(&fleet, "POST", api::CHECK_IN, &headers, &body).status, 409);
+    fleet.advance(1);
+    device.check_in(&fleet);
+    // Nor when it is old.
+    let late = device.sign("POST", api::CHECK_IN, &body, fleet.now() - 301);
+    assert_eq!(send(&fleet, "POST", api::CHECK_IN, &late, &body).status, 401);
+}
+
+#[test]
+fn telemetry_is_counted_once_over_lost_replies_and_restarts() {
+    let mut fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let image = Digest([1; 32]);
+    let window = |answers| {
+        RecordBody::Serving(ServingWindow {
+            image,
+            seconds: 10,
+            answers,
+            errors: 0,
+            rejected_inputs: 0,
+            flagged_inputs: 0,
+            cascaded: 0,
+            degraded: 0,
+            latency_us: Sketch::new(),
+            confidence: [0; 10],
+            classes: Vec::new(),
+        })
+    };
+    device.record(&fleet, window(5));
+    // The reply is lost: the outbox keeps the record.
+    let body = device.check_in_body();
+    assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 200);
+    fleet.restart();
+    fleet.advance(1);
+    device.record(&fleet, window(7));
+    let (reply, _) = device.check_in(&fleet);
+    assert_eq!((reply.acknowledged, device.outbox.len()), (2, 0));
+    let seen = fleet.get(&format!("/v1/devices/{}", device.id));
+    assert_eq!(seen["serving"][image.to_string()]["answers"], 12);
+    device.event(&fleet, EventKind::Started, image, 1);
+    device.check_in(&fleet);
+    let events = fleet.get(&format!("/v1/devices/{}/events", device.id));
+    assert_eq!(events["events"][0]["kind"], "started");
+}
+
+#[test]
+fn documents_are_for_one_device_and_keep_their_bytes() {
+    let mut fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let (first, document) = device.check_in(&fleet);
+    assert_eq!((document.header.version, document.target), (1, None));
+    assert_eq!(device.check_in(&fleet).0.director, first.director);
+    // A restarted server no longer has the bytes: it moves on.
+    fleet.restart();
+    fleet.advance(1);
+    assert_eq!(device.check_in(&fleet).1.header.version, 2);
+    // A server from an old backup jumps past what the device has seen.
+    device.director_version = 40;
+    assert_eq!(device.check_in(&fleet).1.header.version, 41);
+}
+
+#[test]
+fn bundles_and_metadata_are_for_members() {
+    let fleet = Fleet::new();
+    let digest = fleet.publish("v1", &[]);
+    let mut device = fleet.enrol(1);
+    let path = format!("/v1/images/{digest}.sdl");
+    let whole = device.send(&fleet, "GET", &path, b"");
+    assert_eq!((whole.status, Digest::of(&whole.body)), (200, digest));
+    let mut headers = device.sign("GET", &path, b"", fleet.now());
+    headers.push(("Range".into(), "bytes=100-199".into()));
+    let part = send(&fleet, "GET", &path, &headers, b"");
+    assert_eq!((part.status, &part.body[..]), (206, &whole.body[100..200]));
+    let range = part.header("content-range").unwrap();
+    assert_eq!(range, format!("bytes 100-199/{}", whole.body.len()));
+    assert_eq!(send(&fleet, "GET", &path, &[], b"").status, 401);
+    for name in [
+        "image/1.root.json",
+        "director/1.root.json",
+        "image/timestamp.json",
+        "image/1.targets.json",
+    ] {
+        let answer = device.send(&fleet, "GET", &format!("/v1/tuf/{name}"), b"");
+        assert_eq!(answer.status, 200, "{name}");
+    }
+    for name in [
+        "image/2.root.json",
+        "image/..%2f..%2fserver.lock",
+        "other/1.root.json",
+    ] {
+        assert_eq!(
+            device.send(&fleet, "GET", &format!("/v1/tuf/{name}"), b"").status,
+            404,
+            "{name}"
+        );
+    }
+    let missing = format!("/v1/images/{}.sdl", Digest([9; 32]));
+    assert_eq!(device.send(&fleet, "GET", &missing, b"").status, 404);
+    assert_eq!(
+        device.send(&fleet, "GET", "/v1/images/..%2ffleet.db", b"").status,
+        400
+    );
+}
+
+#[test]
+fn a_decommissioned_device_is_gone() {
+    let fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    device.check_in(&fleet);
+    fleet.post(
+        &format!("/v1/devices/{}/decommission", device.id),
+        json!({ "why": "stolen" }),
+    );
+    let body = device.check_in_body();
+    assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 410);
+    let unknown = fleet.call(
+        "POST",
+        &format!("/v1/devices/{}/decommission", "0".repeat(32)),
+        json!({}),
+    );
+    assert_eq!(unknown.status, 404);
+    assert_eq!(fleet.get("/v1/fleet")["devices"], 0);
+}
+
+#[test]
+fn too_much_and_nonsense_are_refused() {
+    let fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let huge = vec![0; api::MAX_MESSAGE_LEN + 1];
+    assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &huge).status, 413);
+    assert_eq!(
+        device.send(&fleet, "POST", api::CHECK_IN, b"nonsense").status,
+        400
+    );
+    for _ in 0..=api::MAX_RECORDS {
+        device.event(&fleet, EventKind::Started, Digest([1; 32]), 1);
+    }
+    let body = device.check_in_body();
+    assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 413);
+}

@@ -1,0 +1,245 @@
+//! Rollouts through the API: evidence moves them, evidence stops them, operators command them.
+
+use crate::fixture::{Device, Fleet};
+use sanderling_trust::{DirectorTargets, Mode};
+use sanderling_wire::{ActiveImage, Arm, Digest, EventKind, Phase};
+use serde_json::{Value, json};
+
+/// A fleet of devices that answer from v1, and v2 published.
+fn fleet(count: u8) -> (Fleet, Vec<Device>, Digest, Digest) {
+    let fleet = Fleet::new();
+    let (v1, v2) = (fleet.publish("v1", &["champion"]), fleet.publish("v2", &[]));
+    let devices = (1..=count)
+        .map(|seed| {
+            let mut device = fleet.enrol(seed);
+            device.active = Some(ActiveImage {
+                digest: v1,
+                rollout: None,
+                confirmed: true,
+            });
+            device.check_in(&fleet);
+            device
+        })
+        .collect();
+    (fleet, devices, v1, v2)
+}
+
+fn policy() -> Value {
+    json!({ "stages": ["1", "100%"], "dwell_s": 5, "min_inputs": 40, "min_inputs_per_class": 1, "control": 250_000 })
+}
+
+fn start(fleet: &Fleet) -> Value {
+    fleet.post(
+        "/v1/rollouts",
+        json!({ "target": "magika@v2", "policy": policy() }),
+    )
+}
+
+/// Everybody checks in and runs what it is told.
+fn round(fleet: &Fleet, devices: &mut [Device]) -> Vec<DirectorTargets> {
+    fleet.advance(1);
+    let tell = |device: &mut Device| {
+        let (_, document) = device.check_in(fleet);
+        device.obey(&document);
+        document
+    };
+    devices.iter_mut().map(tell).collect()
+}
+
+fn assigned(document: &DirectorTargets) -> Option<Arm> {
+    document.rollout.as_ref().map(|rollout| rollout.arm)
+}
+
+#[test]
+fn a_good_version_goes_from_one_device_to_all() {
+    let (fleet, mut devices, v1, v2) = fleet(4);
+    let made = start(&fleet);
+    assert_eq!(
+        (&made["status"], &made["target_label"]),
+        (&json!("running"), &json!("v2"))
+    );
+    fleet.wait_event(1, "assign");
+    let told = round(&fleet, &mut devices);
+    let canaries: Vec<_> = told
+        .iter()
+        .map(|document| assigned(document) == Some(Arm::Target))
+        .collect();
+    assert_eq!(canaries.iter().filter(|canary| **canary).count(), 1);
+    let canary = canaries.iter().position(|canary| *canary).unwrap();
+    let target = told[canary].target.clone().unwrap();
+    assert_eq!(
+        (target.sha256, target.name.as_str(), target.release_counter),
+        (v2, "magika-v2.sdl", 1)
+    );
+    // Evidence: the canary answers the same inputs by both versions.
+    devices[canary].paired(
+        &fleet,
+        1,
+        v2,
+        v1,
+        &(0..200).map(|unit| (unit, true)).collect::<Vec<_>>(),
+    );
+    let mut unit = 1000;
+    for _ in 0..40 {
+        round(&fleet, &mut devices);
+        for device in &mut devices {
+            device.paired(
+                &fleet,
+                1,
+                v2,
+                v1,
+                &(unit..unit + 40).map(|unit| (unit, true)).collect::<Vec<_>>(),
+            );
+            unit += 40;
+        }
+        if fleet.get("/v1/rollouts/1")["status"] == "completed" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let done = fleet.get("/v1/rollouts/1");
+    assert_eq!(done["status"], "completed", "{done}");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v2));
+    assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v2");
+    // One manual rollback sends everybody home, in a hurry, and the title with them.
+    let back = fleet.post("/v1/rollouts/1/rollback", json!({ "why": "drill" }));
+    assert_eq!(back["status"], "rolled back");
+    let told = round(&fleet, &mut devices);
+    assert!(
+        told.iter()
+            .all(|document| document.rollout.as_ref().unwrap().mode == Mode::Restore)
+    );
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+    assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v1");
+}
+
+#[test]
+fn disagreement_stops_and_rolls_back() {
+    let (fleet, mut devices, v1, v2) = fleet(4);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    let told = round(&fleet, &mut devices);
+    let canary = told
+        .iter()
+        .position(|document| assigned(document) == Some(Arm::Target))
+        .unwrap();
+    let outcomes: Vec<_> = (0..50).map(|unit| (unit, unit % 5 == 0)).collect();
+    devices[canary].paired(&fleet, 1, v2, v1, &outcomes);
+    round(&fleet, &mut devices);
+    let entry = fleet.wait_event(1, "rollback");
+    let sentences = entry["body"]["sentences"].to_string();
+    assert!(sentences.contains("40 of 50"), "{sentences}");
+    let view = fleet.get("/v1/rollouts/1");
+    assert_eq!(view["status"], "rolled back");
+    assert!(view["reason"].as_str().unwrap().contains("40 of 50"), "{view}");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+}
+
+#[test]
+fn one_failed_self_test_stops_hard() {
+    let (mut fleet, mut devices, v1, v2) = fleet(3);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    fleet.restart();
+    fleet.advance(1);
+    let told: Vec<_> = devices
+        .iter_mut()
+        .map(|device| device.check_in(&fleet).1)
+        .collect();
+    let canary = told
+        .iter()
+        .position(|document| assigned(document) == Some(Arm::Target))
+        .unwrap();
+    devices[canary].phase = Phase::SelfTest;
+    devices[canary].event(&fleet, EventKind::SelfTestFailed, v2, 1);
+    devices[canary].check_in(&fleet);
+    fleet.wait_event(1, "rollback");
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+}
+
+#[test]
+fn operators_pause_resume_and_abort() {
+    let (fleet, _devices, ..) = fleet(3);
+    start(&fleet);
+    let command = |word: &str| {
+        fleet.call(
+            "POST",
+            &format!("/v1/rollouts/1/{word}"),
+            json!({ "why": "a test" }),
+        )
+    };
+    assert_eq!(command("pause").json()["status"], "paused");
+    assert_eq!(command("pause").status, 409);
+    assert_eq!(command("resume").json()["status"], "running");
+    let second = fleet.call("POST", "/v1/rollouts", json!({ "target": "magika@v2" }));
+    assert_eq!(
+        (second.status, second.json()["type"].as_str()),
+        (409, Some("rollout-live"))
+    );
+    assert_eq!(command("abort").json()["status"], "stopped");
+    assert_eq!(command("dance").status, 404);
+    assert_eq!(fleet.call("POST", "/v1/rollouts/7/pause", json!({})).status, 404);
+    start(&fleet);
+    assert_eq!(fleet.get("/v1/rollouts").as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let (fleet, ..) = fleet(1);
+    let refused = |body: Value| {
+        let answer = fleet.call("POST", "/v1/rollouts", body);
+        (
+            answer.status,
+            answer.json()["detail"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(refused(json!({ "target": "magika@v9" })).0, 404);
+    let (status, detail) = refused(json!({ "target": "magika@v2", "policy": { "stages": ["100%", "1"] } }));
+    assert!(status == 422 && detail.contains("100"), "{status} {detail}");
+    let (status, detail) = refused(json!({ "target": "magika@v2", "policy": { "stages": ["one"] } }));
+    assert!(status == 400 && detail.contains("one"), "{status} {detail}");
+    let (status, detail) = refused(json!({ "target": "magika@v1" }));
+    assert!(
+        status == 422 && detail.contains("same bundle"),
+        "{status} {detail}"
+    );
+    fleet.call("DELETE", "/v1/models/magika/aliases/champion", Value::Null);
+    let (status, detail) = refused(json!({ "target": "magika@v2" }));
+    assert!(status == 422 && detail.contains("champion"), "{status} {detail}");
+}
+
+#[test]
+fn a_frozen_fleet_does_not_move() {
+    let (fleet, mut devices, ..) = fleet(2);
+    fleet.post("/v1/freeze", json!({ "why": "holidays" }));
+    start(&fleet);
+    fleet.wait_event(1, "hold");
+    let told = round(&fleet, &mut devices);
+    assert!(
+        told.iter()
+            .all(|document| assigned(document) != Some(Arm::Target))
+    );
+    fleet.post("/v1/unfreeze", json!({}));
+    fleet.wait_event(1, "assign");
+}
+
+#[test]
+fn the_ledger_is_whole_and_heads_are_signed() {
+    let (fleet, mut devices, ..) = fleet(2);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    let told = round(&fleet, &mut devices);
+    let entries = fleet.get("/v1/ledger?rollout=1");
+    let entries = entries["entries"].as_array().unwrap();
+    let head = &told[0].rollout.as_ref().unwrap().ledger_head;
+    assert!(entries.iter().any(|entry| entry["hash"] == json!(head)));
+    for pair in entries.windows(2) {
+        assert_eq!(pair[1]["rollout_previous"], pair[0]["hash"]);
+    }
+    let all = fleet.get("/v1/ledger");
+    for pair in all["entries"].as_array().unwrap().windows(2) {
+        assert_eq!(pair[1]["previous"], pair[0]["hash"]);
+    }
+}
