@@ -1,10 +1,16 @@
 //! The server over real loopback HTTP and MQTT, with real keys, metadata and bundles.
 
+#[cfg(test)]
 mod api;
+#[cfg(test)]
 mod devices;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod mqtt;
+#[cfg(test)]
 mod page;
+#[cfg(test)]
 mod rollouts;
+#[cfg(test)]
 mod startup;
