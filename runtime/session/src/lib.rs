@@ -82,7 +82,7 @@ pub use sanderling_core::backend::MemoryUse;
 pub use sanderling_core::{DType, Dim, Graph, Tensor, TensorType, TensorView};
 pub use sanderling_cpu::{Profile, ProfileRow};
 pub use session::{KernelRow, Outputs, Session};
-pub use validate::{Counters, InputFlags};
+pub use validate::{Counters, InputFlags, element_at};
 
 use sanderling_bundle::RuntimeVersion;
 

@@ -137,8 +137,9 @@ fn first_outside(view: &TensorView<'_>, (low, high): (f64, f64)) -> Option<usize
     }
 }
 
-/// One element as a number; NaN for types that have none.
-pub(crate) fn element_at(view: &TensorView<'_>, index: usize) -> f64 {
+/// One element as a number, by its index in row-major order; NaN where there is none, and for types that have none.
+#[must_use]
+pub fn element_at(view: &TensorView<'_>, index: usize) -> f64 {
     fn read<T: sanderling_core::Element>(view: &TensorView<'_>, index: usize) -> Option<T> {
         view.as_slice::<T>().ok()?.get(index).copied()
     }
