@@ -54,6 +54,7 @@ pub const ALL: &[&dyn CpuOp] = &[
     &elementwise::HARD_SIGMOID,
     &elementwise::HARD_SWISH,
     &views::IDENTITY,
+    &norm::LayerNormalization,
     &elementwise::LEAKY_RELU,
     &compare::LESS,
     &compare::LESS_OR_EQUAL,

@@ -1,12 +1,13 @@
-//! Scales and shifts along channels: BatchNormalization at inference, and DequantizeLinear of what was not packed.
+//! Normalisations: BatchNormalization at inference, LayerNormalization, and DequantizeLinear of what was not packed.
 
 use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use sanderling_bundle::DType;
 use sanderling_core::OpError;
 use sanderling_core::shape::normalise_axis;
-use sanderling_kernels::{Unary, scale_shift};
+use sanderling_kernels::{Unary, layer_norm, scale_shift};
 
 pub(super) struct BatchNormalization;
 
@@ -81,6 +82,43 @@ impl CpuKernel for ScaleShift {
     fn run(&self, cx: &mut RunCx<'_, '_>) -> Result<(), OpError> {
         let (x, y) = (cx.slice(0)?, cx.slice_mut(0)?);
         scale_shift(cx.ctx(), x, y, self.dims, &self.scale, &self.shift, self.act).map_err(kernel_error)
+    }
+}
+
+pub(super) struct LayerNormalization;
+
+impl CpuOp for LayerNormalization {
+    fn name(&self) -> &'static str {
+        "LayerNormalization"
+    }
+
+    fn prepare(&self, cx: &PrepareCx<'_>) -> Result<Choice, OpError> {
+        let (x, scale) = (cx.input(0)?, cx.input(1)?);
+        let axis = normalise_axis("axis", cx.attrs().int_or("axis", -1)?, x.shape.len())?;
+        let cols: usize = x.shape[axis..].iter().product();
+        let whole = scale.len() == cols && cx.optional(2).is_none_or(|bias| bias.len() == cols);
+        if !cx.all(DType::F32) || cx.output_count() != 1 || !whole {
+            return Ok(Choice::Reference);
+        }
+        let eps = cx.attrs().float_or("epsilon", 1e-5)?;
+        Choice::kernel(LayerNorm { rows: x.shape[..axis].iter().product(), cols, eps })
+    }
+}
+
+struct LayerNorm {
+    rows: usize,
+    cols: usize,
+    eps: f32,
+}
+
+impl CpuKernel for LayerNorm {
+    fn describe(&self) -> String {
+        format!("layer norm of {} x {}", self.rows, self.cols)
+    }
+
+    fn run(&self, cx: &mut RunCx<'_, '_>) -> Result<(), OpError> {
+        let (x, scale, bias, y) = (cx.slice(0)?, cx.slice(1)?, cx.optional_slice(2)?, cx.slice_mut(0)?);
+        layer_norm(cx.ctx(), self.rows, self.cols, x, scale, bias, self.eps, y).map_err(kernel_error)
     }
 }
 

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Runs onnxruntime and Sanderling in turns on the same models and inputs.
+
+    compare.py BENCH_ONNX MODEL[,NAME=SHAPE...]... [--threads 1] [--rounds 7] [--batch N] [--int8] [--tolerance 1e-3]
+
+BENCH_ONNX is the built example of runtime/session. Inputs are random (uniform in 0..1 for floats, 0..255 for integers) and the
+same for both. Printed per model: median milliseconds of both, their ratio (below 1: Sanderling is faster), and the
+largest difference of any output, max|a-b| / max|b|. The exit status is 1 if a difference is above the tolerance.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import onnxruntime as ort
+
+DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
+
+
+def make_inputs(session, shapes):
+    """A random array for each input; dimensions that the model leaves open come from `shapes`, else are 1."""
+    rng = np.random.default_rng(7)
+    inputs = {}
+    for port in session.get_inputs():
+        shape = shapes.get(port.name) or [d if isinstance(d, int) and d > 0 else 1 for d in port.shape]
+        dtype = DTYPES[port.type]
+        if dtype == np.float32:
+            inputs[port.name] = rng.random(shape, dtype=np.float32)
+        elif "mask" in port.name:
+            inputs[port.name] = np.ones(shape, dtype)
+        elif "type" in port.name:
+            inputs[port.name] = np.zeros(shape, dtype)
+        else:
+            inputs[port.name] = rng.integers(0, 256, shape).astype(dtype)
+    return inputs
+
+
+def peer(model, threads):
+    """An onnxruntime session with its default optimisations."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def compare(args, spec):
+    """One row: (name, our median, peer's median, difference)."""
+    model, *pairs = spec.split(",")
+    shapes = {name: [int(n) for n in dims.split("x")] for name, dims in (pair.split("=") for pair in pairs)}
+    session = peer(model, args.threads)
+    inputs = make_inputs(session, shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [args.bench, model, "--threads", str(args.threads), "--out", folder]
+        if args.int8:
+            command.append("--int8")
+        for index, (name, array) in enumerate(inputs.items()):
+            path = os.path.join(folder, f"in{index}.npy")
+            np.save(path, array)
+            command += ["--input", f"{name}={path}"]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        expected = session.run(None, inputs)
+        ours, theirs = [], []
+        for _ in range(args.rounds):
+            child.stdin.write(f"{args.batch}\n")
+            child.stdin.flush()
+            line = child.stdout.readline()
+            if not line:
+                raise SystemExit(f"{model}: bench_onnx ended with {child.wait()}")
+            ours += [float(t) for t in line.split()]
+            for _ in range(args.batch):
+                start = time.perf_counter()
+                session.run(None, inputs)
+                theirs.append((time.perf_counter() - start) * 1e3)
+        child.stdin.close()
+        child.wait()
+        worst = 0.0
+        for index, b in enumerate(expected):
+            a = np.load(os.path.join(folder, f"{index}.npy"))
+            if a.shape != b.shape:
+                raise SystemExit(f"{model}: output {index} has shape {a.shape}, onnxruntime's has {b.shape}")
+            scale = float(np.max(np.abs(b))) or 1.0
+            worst = max(worst, float(np.max(np.abs(a.astype(np.float64) - b))) / scale)
+    return os.path.basename(model), np.median(ours), np.median(theirs), worst
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", help="path of the built example bench_onnx")
+    parser.add_argument("models", nargs="+", help="MODEL.onnx, then ,INPUT=1x3x48x320 for open dimensions")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=5, help="runs of each in a turn")
+    parser.add_argument("--int8", action="store_true", help="quantise our weights first")
+    parser.add_argument("--tolerance", type=float, default=1e-3)
+    args = parser.parse_args()
+    failed = False
+    print(f"{'model':44} {'ours ms':>9} {'ort ms':>9} {'ratio':>7} {'max diff':>9}")
+    for spec in args.models:
+        name, ours, theirs, worst = compare(args, spec)
+        failed |= not worst <= args.tolerance
+        print(f"{name:44} {ours:9.3f} {theirs:9.3f} {ours / theirs:7.2f} {worst:9.1e}", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
