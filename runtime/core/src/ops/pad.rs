@@ -11,7 +11,7 @@ use super::common::since;
 use crate::attr::Attrs;
 use crate::error::OpError;
 use crate::op::{EvalCx, InferCx, Operator};
-use crate::shape::{Dim, normalise_axis, strides};
+use crate::shape::{Dim, MAX_ELEMENTS, normalise_axis, strides};
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -77,6 +77,9 @@ pub fn per_axis(pads: &[i64], axes: Option<Vec<i64>>, rank: usize) -> Result<Vec
             axes.len()
         )));
     }
+    if let Some(pad) = pads.iter().find(|pad| pad.unsigned_abs() > MAX_ELEMENTS) {
+        return Err(OpError::shape(format!("a pad of {pad} is too many")));
+    }
     let mut all = alloc::vec![(0, 0); rank];
     for (i, &axis) in axes.iter().enumerate() {
         all[normalise_axis("axes", axis, rank)?] = (pads[i], pads[axes.len() + i]);
@@ -133,6 +136,10 @@ impl Operator for Pad {
 
     fn eval(&self, cx: &mut EvalCx<'_, '_>) -> Result<(), OpError> {
         let input = cx.input(0)?;
+        let mut out = cx.output()?;
+        if out.shape().contains(&0) {
+            return Ok(());
+        }
         let mode = Mode::new(cx.attrs)?;
         let list = evaluated(cx, 1, list_name(cx.opset))?.ok_or(OpError::MissingInput { index: 1 })?;
         let pads = per_axis(&list, evaluated(cx, 3, "axes")?, input.shape().len())?;
@@ -161,6 +168,6 @@ impl Operator for Pad {
             let place = |at: i64| mode.index(at, size).map(|i| i * strides[axis]);
             maps.push((-begin..size + end).map(place).collect());
         }
-        gather(input, &mut cx.output()?, &maps, &fill)
+        gather(input, &mut out, &maps, &fill)
     }
 }

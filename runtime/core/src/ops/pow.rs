@@ -3,12 +3,16 @@
 //! Integers to integers are exact and wrap; other mixtures go through binary64.
 
 use super::common::binary::{broadcast_shape, zip_inputs};
+use super::common::broadcast::zip;
+use super::common::codec::reader;
 use super::common::dtypes::{NUMBERS, input_of, with_dtype};
 use super::common::number::Number;
 use super::common::since;
 use super::common::widen::through_f32;
 use crate::error::OpError;
 use crate::op::{EvalCx, InferCx, Operator};
+use crate::tensor::{Tensor, TensorView};
+use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use sanderling_bundle::DType;
 
@@ -40,8 +44,13 @@ impl Operator for Pow {
                 (a, b) if a == b => {
                     with_dtype!(numbers, a, N => zip_inputs(cx, |a: N, b: N| a.power(b)))
                 }
-                (a, b) => {
-                    with_dtype!(numbers, a, A => with_dtype!(numbers, b, B => zip_inputs(cx, mixed::<A, B>)))
+                (base, _) => {
+                    let (x, exponent) = (cx.input(0)?, to_f64(cx.input(1)?)?);
+                    let mut out = cx.output()?;
+                    with_dtype!(numbers, base, N => {
+                        let exponent = (exponent.view(), exponent.shape());
+                        zip((x, x.shape()), exponent, &mut out, mixed::<N>)
+                    })
                 }
             }
         })
@@ -57,9 +66,15 @@ fn square_or_power<T: Number>(a: T, b: T) -> T {
     }
 }
 
-fn mixed<A: Number, B: Number>(a: A, b: B) -> A {
-    if b == B::ONE.plus(B::ONE) {
+fn mixed<T: Number>(a: T, b: f64) -> T {
+    if b == 2.0 {
         return a.times(a);
     }
-    A::from_f64(libm::pow(a.to_f64(), b.to_f64()))
+    T::from_f64(libm::pow(a.to_f64(), b))
+}
+
+fn to_f64(view: TensorView<'_>) -> Result<Tensor, OpError> {
+    let read = reader(view.dtype())?;
+    let values: Vec<f64> = (0..view.len()).map(|i| read(view.bytes(), i).to_f64()).collect();
+    Tensor::from_slice(view.shape(), &values)
 }

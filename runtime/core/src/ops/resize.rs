@@ -129,7 +129,13 @@ pub fn plan(
 ) -> Result<Vec<Resample>, OpError> {
     let at = slots(opset);
     let axes = axes(attrs, shape.len())?;
-    let given = |index: usize| inputs.get(index).copied().flatten().filter(|view| !view.is_empty());
+    let given = |index: usize| {
+        inputs
+            .get(index)
+            .copied()
+            .flatten()
+            .filter(|view| !view.is_empty())
+    };
     let sized: Vec<(usize, f32)> = match given(at.sizes) {
         Some(sizes) => by_sizes(attrs, shape, &axes, &sizes.to_i64s().unwrap_or_default())?,
         None => {
@@ -179,6 +185,10 @@ pub fn plan(
 /// Moves elements to their nearest place.
 fn nearest(cx: &mut EvalCx<'_, '_>, resamples: &[Resample]) -> Result<(), OpError> {
     let input = cx.input(0)?;
+    let mut out = cx.output()?;
+    if out.shape().contains(&0) {
+        return Ok(());
+    }
     let strides = strides(input.shape());
     let map = |(axis, &stride): (&Resample, &usize)| match (axis.is_identity(), axis.filter) {
         (false, Filter::Nearest(rounding)) => axis
@@ -194,10 +204,14 @@ fn nearest(cx: &mut EvalCx<'_, '_>, resamples: &[Resample]) -> Result<(), OpErro
     if let Ok(writer) = super::common::codec::Writer::new(input.dtype()) {
         writer.write(&mut fill, 0, super::common::codec::Wide::Float(outside.into()));
     }
-    gather(input, &mut cx.output()?, &maps, &fill)
+    gather(input, &mut out, &maps, &fill)
 }
 
 fn filtered<F: Float>(cx: &mut EvalCx<'_, '_>, resamples: &[Resample]) -> Result<(), OpError> {
+    let mut out = cx.output()?;
+    if out.shape().contains(&0) {
+        return Ok(());
+    }
     let outside = F::of(cx.attrs.float_or("extrapolation_value", 0.0)?);
     let mut values = cx.input(0)?.as_slice::<F>()?.to_vec();
     let mut shape = cx.input(0)?.shape().to_vec();
@@ -210,7 +224,6 @@ fn filtered<F: Float>(cx: &mut EvalCx<'_, '_>, resamples: &[Resample]) -> Result
         values = resample(along, behind, &values, outside);
         shape[axis] = along.output;
     }
-    let mut out = cx.output()?;
     let out = out.as_mut_slice::<F>()?;
     if out.len() != values.len() {
         return Err(OpError::shape("an axis of no elements cannot be resampled"));

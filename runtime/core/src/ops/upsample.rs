@@ -80,6 +80,14 @@ impl Operator for Upsample {
 
     fn eval(&self, cx: &mut EvalCx<'_, '_>) -> Result<(), OpError> {
         let input = cx.input(0)?;
+        if cx
+            .outputs
+            .first()
+            .and_then(Option::as_ref)
+            .is_some_and(|out| out.shape().contains(&0))
+        {
+            return Ok(());
+        }
         let filter = filter(cx.attrs)?;
         let scales = scales(cx.attrs, cx.optional(1), input.shape().len())?
             .ok_or(OpError::MissingInput { index: 1 })?;

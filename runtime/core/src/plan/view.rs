@@ -167,7 +167,7 @@ impl<'a> PlanView<'a> {
             );
             let dims = first
                 .checked_add(rank)
-                .and_then(|end| self.dims.get(first * 8..end.checked_mul(8)?));
+                .and_then(|end| self.dims.get(first.checked_mul(8)?..end.checked_mul(8)?));
             let typed = dtype == 0 || DType::from_code(i32::from(dtype)).is_some();
             let constant = field(self.values, at, 4);
             if kind > 2 || !typed || dims.is_none() || !self.has_name(field(self.values, at, 0)) {

@@ -50,7 +50,7 @@ fn from_attribute(attrs: Attrs<'_>, name: &str) -> Result<Option<Vec<i64>>, OpEr
     Ok(attrs.ints(name)?.map(|list| list.to_vec()))
 }
 
-/// Axes as indices, sorted, each once.
+/// Axes as indices, sorted, each once. Axis 0 of a scalar, which some exporters write, is none.
 ///
 /// # Errors
 /// [`OpError::Attribute`] for one outside of the rank or given twice.
@@ -59,6 +59,7 @@ pub fn normalise(axes: &[i64], rank: usize) -> Result<Vec<usize>, OpError> {
         .iter()
         .map(|&axis| normalise_axis("axes", axis, rank))
         .collect::<Result<Vec<_>, _>>()?;
+    found.retain(|&axis| axis < rank);
     found.sort_unstable();
     match found.windows(2).find(|w| w[0] == w[1]) {
         Some(w) => Err(OpError::attribute(

@@ -99,11 +99,13 @@ impl Geometry {
         per_output * (self.batch * self.groups * self.group_outputs * self.window_len()) as u64
     }
 
-    /// Axes for the walk: a kernel of one element that moves by one sees the image as one long row.
+    /// Axes for the walk: a kernel of one element that moves by one sees the image as one long row; an axis of
+    /// one element would make rows of one element.
     fn walked_axes(&self) -> Vec<Axis> {
         let plain = |a: &Axis| a.kernel == 1 && a.stride == 1 && a.pad_begin == 0 && a.input == a.output;
         if !self.axes.iter().all(plain) {
-            return self.axes.clone();
+            let long = self.axes.iter().filter(|a| !plain(a) || a.input > 1);
+            return long.cloned().collect();
         }
         let len = self.image_len();
         alloc::vec![Axis {
@@ -149,7 +151,7 @@ fn transposed_axes(attrs: Attrs<'_>, sizes: &[usize], kernel: &[usize]) -> Resul
     (0..rank)
         .map(|i| {
             let (size, stride) = (sizes[i] as i64, window.strides[i] as i64);
-            let extent = (window.dilations[i] * (window.kernel[i] - 1) + 1) as i64;
+            let extent = window.extent(i);
             let full = stride * (size - 1) + extra[i] + extent;
             let split = |output: i64| {
                 let total = (full - output).max(0);

@@ -64,7 +64,7 @@ impl Axis {
     /// The input's index under element `k` of the kernel at output `o`; none in the padding.
     #[must_use]
     pub fn source(&self, o: usize, k: usize) -> Option<usize> {
-        let at = (o * self.stride + k * self.dilation) as i64 - self.pad_begin;
+        let at = o as i64 * self.stride as i64 + k as i64 * self.dilation as i64 - self.pad_begin;
         usize::try_from(at).ok().filter(|&at| at < self.input)
     }
 
@@ -72,7 +72,7 @@ impl Axis {
     #[must_use]
     pub fn outputs_on_input(&self, k: usize) -> core::ops::Range<usize> {
         let stride = self.stride as i64;
-        let shift = (k * self.dilation) as i64 - self.pad_begin;
+        let shift = k as i64 * self.dilation as i64 - self.pad_begin;
         // The least o with o·stride + shift ≥ 0, and the least with o·stride + shift ≥ input.
         let reach = |bound: i64| {
             (bound - shift)
@@ -135,6 +135,9 @@ impl Window {
             let message = format!("is {kernel:?}, the weights' is {weights:?}");
             return Err(OpError::attribute("kernel_shape", message));
         }
+        if kernel.contains(&0) {
+            return Err(OpError::shape(format!("a kernel of {kernel:?} has no elements")));
+        }
         let auto_pad = match attrs.str_or("auto_pad", "NOTSET")? {
             "NOTSET" | "" => AutoPad::NotSet,
             "SAME_UPPER" => AutoPad::SameUpper,
@@ -163,8 +166,9 @@ impl Window {
     }
 
     /// Elements that the kernel reaches over along an axis.
-    fn extent(&self, axis: usize) -> i64 {
-        (self.dilations[axis] * (self.kernel[axis] - 1) + 1) as i64
+    #[must_use]
+    pub fn extent(&self, axis: usize) -> i64 {
+        self.dilations[axis] as i64 * (self.kernel[axis] as i64 - 1) + 1
     }
 
     /// An axis over `input` elements.
