@@ -1,2 +1,26 @@
-//! Open Inference Protocol v2 over REST: the cloud endpoint of a cascade, and its client.
+//! A model behind HTTP, by the Open Inference Protocol v2 (KServe's, Triton's): server and client.
+//!
+//! The server ([`Server`]) is the cloud end of a cascade: it holds sessions, one thread each, behind bounded
+//! queues, and answers `/v2/models/{name}/infer`. The client ([`HttpEndpoint`]) is the device's end: one attempt a
+//! call, with a timeout; whether to try again, and when to give up, is the cascade's business. Either end works
+//! with another implementation of the protocol at the other.
+//!
+//! Tensors travel as JSON numbers here; the binary extension may come beside it.
 #![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod protocol;
+mod server;
+mod worker;
+
+pub use client::HttpEndpoint;
+pub use error::ServeError;
+pub use protocol::{
+    ErrorBody, InferRequest, InferResponse, ModelMetadata, RequestedOutput, ServerMetadata, TensorData,
+    TensorMetadata, datatype_name, parse_datatype,
+};
+pub use server::{ModelSource, Running, ServeOptions, Server};
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,29 @@
-//! The device daemon: agent, drivers and sessions wired together.
+//! A device in one process: the agent that keeps it up to date, and the sessions that answer.
+//!
+//! ```text
+//!   drivers::Host (agent's thread) ── self_test, serve ──► Engine ── commands ──► Worker (serving thread)
+//!           ▲                                                                       │  feed ─► answer ─► log
+//!           └────────────── serving windows, paired outcomes, events ───────────────┘       └► compare, off the timed path
+//! ```
+//!
+//! The worker owns the models: sessions belong to one thread. It takes inputs from a [`feed`] at a steady pace, answers
+//! each from the image that serves (through the cascade, where one is set up), and then, off the timed path, runs the
+//! other image of a trial on the same input. When a trial begins it goes through the inputs it remembers, so that
+//! evidence does not have to wait for new ones.
+//!
+//! This is the only crate besides the commands in which agent and session meet.
 #![forbid(unsafe_code)]
+
+mod daemon;
+mod engine;
+mod error;
+pub mod feed;
+mod log;
+mod recent;
+mod window;
+mod worker;
+
+pub use daemon::{Daemon, DaemonOptions, runtime_info};
+pub use error::DaemonError;
+pub use log::AnswerLine;
+pub use worker::{CascadeOptions, Pace};

@@ -55,15 +55,21 @@ struct Report {
     load_ms: f64,
     first_run_ms: f64,
     runs: usize,
+    #[serde(flatten)]
+    latency: Latency,
+    memory: Memory,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profiled>,
+}
+
+#[derive(Serialize)]
+struct Latency {
     min_ms: f64,
     median_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
     max_ms: f64,
     runs_per_second: f64,
-    memory: Memory,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    profile: Option<Profiled>,
 }
 
 #[derive(Serialize)]
@@ -134,37 +140,19 @@ impl Bench {
             || affordable(usual),
             |runs| usize::try_from(runs).unwrap_or(usize::MAX),
         );
-        let bar = out.progress("timing", runs as u64);
-        let mut times = Vec::with_capacity(runs);
-        // Drawing costs time of its own: not while a run is timed, and not often.
-        let mut drawn = Instant::now();
-        for done in 0..runs {
-            times.push(once(&mut session)?);
-            if drawn.elapsed() > Duration::from_millis(250) {
-                bar.set_position(done as u64 + 1);
-                drawn = Instant::now();
-            }
-        }
-        bar.finish_and_clear();
-        times.sort_unstable();
+        let times = timed(runs, out, || once(&mut session))?;
         let memory = session.memory_use();
-        let total: Duration = times.iter().sum();
+        let types = views
+            .iter()
+            .map(|(name, view)| format!("{name} {}", view.to_tensor().ty()));
         let report = Report {
-            inputs: views
-                .iter()
-                .map(|(name, view)| format!("{name} {}", view.to_tensor().ty()))
-                .collect(),
+            inputs: types.collect(),
             assumed: inputs.assumed.clone(),
             threads: options.threads,
             load_ms: ms(loaded),
             first_run_ms: ms(first),
             runs,
-            min_ms: ms(percentile(&times, 0.0)),
-            median_ms: ms(percentile(&times, 0.5)),
-            p95_ms: ms(percentile(&times, 0.95)),
-            p99_ms: ms(percentile(&times, 0.99)),
-            max_ms: ms(percentile(&times, 1.0)),
-            runs_per_second: runs as f64 / total.as_secs_f64(),
+            latency: Latency::of(times),
             memory: Memory {
                 arena: memory.arena,
                 scratch: memory.scratch,
@@ -174,6 +162,43 @@ impl Bench {
             model: self.model.clone(),
         };
         out.print(&report, text)
+    }
+}
+
+/// The times of `runs` runs.
+fn timed(
+    runs: usize,
+    out: &Out,
+    mut once: impl FnMut() -> anyhow::Result<Duration>,
+) -> anyhow::Result<Vec<Duration>> {
+    let bar = out.progress("timing", runs as u64);
+    let mut times = Vec::with_capacity(runs);
+    // Drawing costs time of its own: not while a run is timed, and not often.
+    let mut drawn = Instant::now();
+    for done in 1..=runs {
+        times.push(once()?);
+        if drawn.elapsed() > Duration::from_millis(250) {
+            bar.set_position(done as u64);
+            drawn = Instant::now();
+        }
+    }
+    bar.finish_and_clear();
+    Ok(times)
+}
+
+impl Latency {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let total: Duration = times.iter().sum();
+        let at = |p| ms(percentile(&times, p));
+        Self {
+            min_ms: at(0.0),
+            median_ms: at(0.5),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+            max_ms: at(1.0),
+            runs_per_second: times.len() as f64 / total.as_secs_f64(),
+        }
     }
 }
 
@@ -259,11 +284,12 @@ fn text(report: &Report) -> String {
         report.threads,
         report.runs
     );
+    let latency = &report.latency;
     text += &format!(
         "latency    median {:.3} ms, p95 {:.3}, p99 {:.3} (min {:.3}, max {:.3})\n",
-        report.median_ms, report.p95_ms, report.p99_ms, report.min_ms, report.max_ms
+        latency.median_ms, latency.p95_ms, latency.p99_ms, latency.min_ms, latency.max_ms
     );
-    text += &format!("rate       {:.1} runs a second\n", report.runs_per_second);
+    text += &format!("rate       {:.1} runs a second\n", latency.runs_per_second);
     text += &format!(
         "start      load {:.1} ms, first run {:.1} ms\n",
         report.load_ms, report.first_run_ms

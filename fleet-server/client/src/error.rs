@@ -1,0 +1,54 @@
+//! Errors of the client.
+
+use sanderling_server::api::ProblemView;
+use std::path::PathBuf;
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The server said no.
+    #[error("{}: {} (to mend it: {})", problem.title, problem.detail, problem.action)]
+    Refused {
+        /// Its reason.
+        problem: Box<ProblemView>,
+    },
+    /// The server cannot be reached, or the connection broke.
+    #[error("{url}: {reason}; is the server running, and is this its address?")]
+    Unreachable {
+        /// What was called.
+        url: String,
+        /// The system's word.
+        reason: String,
+    },
+    /// An answer that is not the API's.
+    #[error("{url} gave an answer that is not a fleet server's of this version: {reason}")]
+    Answer {
+        /// What was called.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of ours cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+impl ClientError {
+    /// The server's word for the problem, where it gave one: `unknown-version`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem } => Some(&problem.kind),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The device's end of a cascade.
+
+use crate::protocol::{ErrorBody, InferRequest, InferResponse, TensorData};
+use sanderling_session::{CloudEndpoint, CloudError, CloudReply, CloudRequest};
+use std::time::Duration;
+
+/// Largest answer that is read.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// A model behind an Open Inference Protocol v2 server. One call is one attempt.
+pub struct HttpEndpoint {
+    base: String,
+    token: Option<String>,
+    agent: ureq::Agent,
+}
+
+impl HttpEndpoint {
+    /// `base` is the server's address, without `/v2`: `https://models.example`. A token is sent as `Bearer`.
+    #[must_use]
+    pub fn new(base: &str, token: Option<&str>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build();
+        let base = base.trim_end_matches('/').trim_end_matches("/v2").to_string();
+        Self {
+            base,
+            token: token.map(str::to_string),
+            agent: config.into(),
+        }
+    }
+
+    fn send(&self, request: &CloudRequest<'_>) -> Result<ureq::http::Response<ureq::Body>, CloudError> {
+        let tensors = request
+            .inputs
+            .iter()
+            .map(|(name, view)| TensorData::from_view(name, *view));
+        let inputs = tensors
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| CloudError::Rejected(error.to_string()))?;
+        let body = InferRequest {
+            id: None,
+            inputs,
+            outputs: Vec::new(),
+        };
+        let text = serde_json::to_vec(&body).map_err(|error| CloudError::Rejected(error.to_string()))?;
+        let url = format!("{}/v2/models/{}/infer", self.base, request.model);
+        let mut call = self.agent.post(url).header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            call = call.header("authorization", format!("Bearer {token}"));
+        }
+        call.config()
+            .timeout_global(Some(request.timeout))
+            .build()
+            .send(&text)
+            .map_err(failed)
+    }
+}
+
+fn failed(error: ureq::Error) -> CloudError {
+    match error {
+        ureq::Error::Timeout(_) => CloudError::Timeout,
+        ureq::Error::BadUri(_) => CloudError::Rejected(error.to_string()),
+        other => CloudError::Unreachable(other.to_string()),
+    }
+}
+
+impl CloudEndpoint for HttpEndpoint {
+    fn infer(&mut self, request: &CloudRequest<'_>) -> Result<CloudReply, CloudError> {
+        let mut answer = self.send(request)?;
+        let status = answer.status();
+        let after = answer
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let bytes = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_vec()
+            .map_err(failed)?;
+        if !status.is_success() {
+            let words = serde_json::from_slice::<ErrorBody>(&bytes)
+                .map_or_else(|_| status.to_string(), |body| body.error);
+            return Err(match status.as_u16() {
+                429 | 503 => CloudError::Overloaded {
+                    retry_after: after.map(Duration::from_secs),
+                },
+                408 | 504 => CloudError::Timeout,
+                500.. => CloudError::Server(words),
+                _ => CloudError::Rejected(words),
+            });
+        }
+        let reply: InferResponse =
+            serde_json::from_slice(&bytes).map_err(|error| CloudError::Server(error.to_string()))?;
+        let outputs = reply
+            .outputs
+            .iter()
+            .map(|output| Ok((output.name.clone(), output.to_tensor()?)));
+        let outputs = outputs.collect::<Result<Vec<_>, crate::ServeError>>();
+        Ok(CloudReply {
+            outputs: outputs.map_err(|error| CloudError::Server(error.to_string()))?,
+        })
+    }
+}

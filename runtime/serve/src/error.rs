@@ -1,0 +1,55 @@
+//! Errors of server and client.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a server does not start, or a message is not one of the protocol.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// An address that other machines reach, without a token.
+    #[error(
+        "{address} can be reached from other machines: set a token (--token-file), and put TLS in front of it, or listen on 127.0.0.1"
+    )]
+    Unprotected {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A model cannot be loaded.
+    #[error("model '{name}' ({path}): {message}", path = path.display())]
+    Model {
+        /// Its name.
+        name: String,
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// Two models of one name and version.
+    #[error("model '{name}' version {version} is given twice")]
+    DoubleModel {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// A tensor in a message does not hang together.
+    #[error("tensor '{name}': {message}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// Why.
+        message: String,
+    },
+    /// Anything else of the system's.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}

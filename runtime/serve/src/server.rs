@@ -1,0 +1,359 @@
+//! The HTTP server.
+
+use crate::ServeError;
+use crate::protocol::{ErrorBody, InferRequest, InferResponse, ModelMetadata, ServerMetadata};
+use crate::worker::{Refusal, Worker};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A model to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSource {
+    /// Name in the URL.
+    pub name: String,
+    /// Version in the URL.
+    pub version: String,
+    /// Bundle file.
+    pub path: PathBuf,
+}
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Bearer token that requests must carry. Needed for any address but loopback.
+    pub token: Option<String>,
+    /// Threads a model computes with.
+    pub threads: usize,
+    /// Requests that may wait for a model; more are refused with 503.
+    pub queue: usize,
+    /// Largest request body, bytes.
+    pub max_body: usize,
+    /// Longest time one request may take, its wait in line included.
+    pub timeout: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8600)),
+            token: None,
+            threads: 1,
+            queue: 64,
+            max_body: 64 << 20,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Models by name and version.
+pub struct Server {
+    models: BTreeMap<String, BTreeMap<String, Worker>>,
+    options: ServeOptions,
+}
+
+/// A server that listens. Dropping it stops it.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+    done: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Server {
+    /// Loads the models.
+    ///
+    /// # Errors
+    /// [`ServeError::Unprotected`], [`ServeError::Model`], [`ServeError::DoubleModel`].
+    pub fn load(models: &[ModelSource], options: ServeOptions) -> Result<Self, ServeError> {
+        if !options.address.ip().is_loopback() && options.token.is_none() {
+            return Err(ServeError::Unprotected {
+                address: options.address,
+            });
+        }
+        let mut loaded: BTreeMap<String, BTreeMap<String, Worker>> = BTreeMap::new();
+        for source in models {
+            let versions = loaded.entry(source.name.clone()).or_default();
+            if versions.contains_key(&source.version) {
+                return Err(ServeError::DoubleModel {
+                    name: source.name.clone(),
+                    version: source.version.clone(),
+                });
+            }
+            versions.insert(
+                source.version.clone(),
+                Worker::start(source, options.threads, options.queue)?,
+            );
+        }
+        Ok(Self {
+            models: loaded,
+            options,
+        })
+    }
+
+    /// Listens, on a runtime of its own.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`].
+    pub fn start(self) -> Result<Running, ServeError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let wanted = self.options.address;
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind(wanted))
+            .map_err(|source| ServeError::Bind {
+                address: wanted,
+                source,
+            })?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = router(Arc::new(self));
+        let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+            // An error means that the sender was dropped, which stops the server as well.
+            drop(stopped.await);
+        });
+        let done = runtime.spawn(served.into_future());
+        Ok(Running {
+            address,
+            stop: Some(stop),
+            runtime: Some(runtime),
+            done: Some(done),
+        })
+    }
+
+    fn find(&self, name: &str, version: Option<&str>) -> Result<(&str, &Worker), Failure> {
+        let versions = self.models.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+            Failure::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "model '{name}' is not served here; there is: {}",
+                    known.join(", ")
+                ),
+            )
+        })?;
+        let found = match version {
+            Some(version) => versions.get_key_value(version),
+            None => versions.last_key_value(),
+        };
+        found
+            .map(|(version, worker)| (version.as_str(), worker))
+            .ok_or_else(|| {
+                let known: Vec<&str> = versions.keys().map(String::as_str).collect();
+                let wanted = version.unwrap_or("");
+                Failure::new(
+                    StatusCode::NOT_FOUND,
+                    format!(
+                        "model '{name}' has no version '{wanted}' here; there is: {}",
+                        known.join(", ")
+                    ),
+                )
+            })
+    }
+}
+
+impl Running {
+    /// Waits until the server ends by itself or the process is told to stop.
+    ///
+    /// # Errors
+    /// [`ServeError::Io`] where serving failed.
+    pub fn wait(mut self) -> Result<(), ServeError> {
+        if let (Some(runtime), Some(done)) = (&self.runtime, self.done.take()) {
+            runtime.block_on(done).map_err(std::io::Error::other)??;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+impl Failure {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = Json(ErrorBody { error: self.message });
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            (self.status, [(header::RETRY_AFTER, "1")], body).into_response()
+        } else {
+            (self.status, body).into_response()
+        }
+    }
+}
+
+fn router(server: Arc<Server>) -> Router {
+    let max_body = server.options.max_body;
+    Router::new()
+        .route("/v2", get(metadata))
+        .route("/v2/health/live", get(|| async { StatusCode::OK }))
+        .route("/v2/health/ready", get(|| async { StatusCode::OK }))
+        .route("/v2/models/{name}", get(model))
+        .route("/v2/models/{name}/ready", get(model_ready))
+        .route("/v2/models/{name}/infer", post(infer))
+        .route("/v2/models/{name}/versions/{version}", get(version))
+        .route("/v2/models/{name}/versions/{version}/ready", get(version_ready))
+        .route("/v2/models/{name}/versions/{version}/infer", post(infer_version))
+        .layer(DefaultBodyLimit::max(max_body))
+        .layer(axum::middleware::from_fn_with_state(server.clone(), authorise))
+        .with_state(server)
+}
+
+async fn authorise(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Some(token) = &server.options.token {
+        let given = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let given = given
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or("");
+        if !same(token.as_bytes(), given.as_bytes()) {
+            let message = "this server wants 'Authorization: Bearer <token>'";
+            return Failure::new(StatusCode::UNAUTHORIZED, message).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// Compares without telling by its time where two texts differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+}
+
+async fn metadata() -> Json<ServerMetadata> {
+    Json(ServerMetadata {
+        name: "sanderling".to_string(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        extensions: Vec::new(),
+    })
+}
+
+async fn model(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelMetadata>, Failure> {
+    describe(&server, &name, None)
+}
+
+async fn version(
+    State(server): State<Arc<Server>>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Json<ModelMetadata>, Failure> {
+    describe(&server, &name, Some(&version))
+}
+
+fn describe(server: &Server, name: &str, version: Option<&str>) -> Result<Json<ModelMetadata>, Failure> {
+    let (_, worker) = server.find(name, version)?;
+    let versions = server
+        .models
+        .get(name)
+        .map(|versions| versions.keys().cloned().collect())
+        .unwrap_or_default();
+    let (inputs, outputs) = (worker.inputs.clone(), worker.outputs.clone());
+    Ok(Json(ModelMetadata {
+        name: name.to_string(),
+        versions,
+        platform: "sanderling_sdl".to_string(),
+        inputs,
+        outputs,
+    }))
+}
+
+async fn model_ready(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Failure> {
+    server.find(&name, None).map(|_| StatusCode::OK)
+}
+
+async fn version_ready(
+    State(server): State<Arc<Server>>,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<StatusCode, Failure> {
+    server.find(&name, Some(&version)).map(|_| StatusCode::OK)
+}
+
+type InferBody = Result<Json<InferRequest>, axum::extract::rejection::JsonRejection>;
+
+async fn infer(
+    State(server): State<Arc<Server>>,
+    Path(name): Path<String>,
+    body: InferBody,
+) -> Result<Json<InferResponse>, Failure> {
+    answer(&server, &name, None, body).await
+}
+
+async fn infer_version(
+    State(server): State<Arc<Server>>,
+    Path((name, version)): Path<(String, String)>,
+    body: InferBody,
+) -> Result<Json<InferResponse>, Failure> {
+    answer(&server, &name, Some(&version), body).await
+}
+
+async fn answer(
+    server: &Server,
+    name: &str,
+    version: Option<&str>,
+    body: InferBody,
+) -> Result<Json<InferResponse>, Failure> {
+    let Json(request) = body.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
+    let (version, worker) = server.find(name, version)?;
+    let id = request.id.clone();
+    let outputs = tokio::time::timeout(server.options.timeout, worker.infer(request))
+        .await
+        .map_err(|_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the model took too long"))?
+        .map_err(|refusal| match refusal {
+            Refusal::Bad(message) => Failure::new(StatusCode::BAD_REQUEST, message),
+            Refusal::Busy => Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many requests wait for this model",
+            ),
+            Refusal::Failed(message) => {
+                tracing::error!(model = name, version, message, "a model failed");
+                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
+        })?;
+    Ok(Json(InferResponse {
+        model_name: name.to_string(),
+        model_version: Some(version.to_string()),
+        id,
+        outputs,
+    }))
+}

@@ -1,0 +1,72 @@
+use crate::protocol::{TensorData, TensorMetadata};
+use sanderling_session::Tensor;
+use serde_json::json;
+
+fn data(datatype: &str, shape: &[usize], data: serde_json::Value) -> TensorData {
+    TensorData {
+        name: "x".to_string(),
+        shape: shape.to_vec(),
+        datatype: datatype.to_string(),
+        data,
+    }
+}
+
+#[test]
+fn tensors_round_trip() {
+    for tensor in [
+        Tensor::from_slice(&[2, 2], &[1.5f32, -2.0, 0.0, 1e-30]).unwrap(),
+        Tensor::from_slice(&[3], &[i64::MIN, 0, i64::MAX]).unwrap(),
+        Tensor::from_slice(&[2], &[0u8, 255]).unwrap(),
+        Tensor::from_bytes(sanderling_session::DType::Bool, &[2], &[0, 1]).unwrap(),
+    ] {
+        let sent = TensorData::from_view("x", tensor.view()).unwrap();
+        let text = serde_json::to_string(&sent).unwrap();
+        let received: TensorData = serde_json::from_str(&text).unwrap();
+        assert_eq!(received.to_tensor().unwrap(), tensor);
+    }
+}
+
+#[test]
+fn nested_lists_are_flat_ones() {
+    let nested = data("INT32", &[2, 2], json!([[1, 2], [3, 4]]))
+        .to_tensor()
+        .unwrap();
+    assert_eq!(
+        nested,
+        data("INT32", &[2, 2], json!([1, 2, 3, 4])).to_tensor().unwrap()
+    );
+}
+
+#[test]
+fn what_does_not_hang_together_is_named() {
+    let check = |bad: TensorData, words: &str| {
+        let error = bad.to_tensor().unwrap_err().to_string();
+        assert!(error.contains("'x'") && error.contains(words), "{error}");
+    };
+    check(data("FP32", &[3], json!([1, 2])), "12 bytes");
+    check(data("FP99", &[1], json!([1])), "FP99");
+    check(data("UINT8", &[1], json!([256])), "256");
+    check(data("INT32", &[1], json!(["a"])), "\"a\"");
+    check(data("INT32", &[usize::MAX, 2], json!([1])), "shape");
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    check(data("INT32", &[1], deep), "deep");
+    let nan = Tensor::from_slice(&[1], &[f32::NAN]).unwrap();
+    assert!(
+        TensorData::from_view("x", nan.view())
+            .unwrap_err()
+            .to_string()
+            .contains("NaN")
+    );
+}
+
+#[test]
+fn open_dimensions_take_any_size() {
+    let meta = TensorMetadata {
+        name: "x".to_string(),
+        datatype: "FP32".to_string(),
+        shape: vec![-1, 3],
+    };
+    assert!(meta.takes(&[7, 3]));
+    assert!(!meta.takes(&[7, 4]));
+    assert!(!meta.takes(&[3]));
+}

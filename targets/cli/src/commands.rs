@@ -1,0 +1,39 @@
+//! One file a command. Each takes its arguments apart, calls a library and prints.
+
+pub(crate) mod agent;
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod device;
+pub(crate) mod inspect;
+pub(crate) mod keys;
+pub(crate) mod model;
+pub(crate) mod operator;
+pub(crate) mod pack;
+pub(crate) mod rollout;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod server;
+pub(crate) mod sign;
+pub(crate) mod verify;
+
+use sanderling_trust::UnixTime;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Waits for Ctrl-C or SIGTERM, so that what runs can end in good order.
+pub(crate) fn until_stopped() -> anyhow::Result<()> {
+    let (stop, stopped) = std::sync::mpsc::channel();
+    // Nobody listens to a second signal: the first is being obeyed.
+    ctrlc::set_handler(move || drop(stop.send(())))?;
+    Ok(stopped.recv()?)
+}
+
+/// The system's clock, once: libraries take time as an argument.
+pub(crate) fn now() -> anyhow::Result<UnixTime> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Ok(UnixTime(
+        since
+            .map_err(|_| anyhow::anyhow!("this machine's clock stands before 1970: set it"))?
+            .as_secs(),
+    ))
+}

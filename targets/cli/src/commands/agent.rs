@@ -1,0 +1,164 @@
+//! `sanderling agent`.
+
+use crate::commands::{serve::read_token, until_stopped};
+use crate::out::Out;
+use clap::Args;
+use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, runtime_info};
+use sanderling_drivers::{Options, StateView};
+use sanderling_trust::Roots;
+use sanderling_wire::{EnrolmentString, HardwareId};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Run a device: keep its model up to date, answer files, fall back by itself.
+#[derive(Args)]
+#[command(
+    after_help = "The first start needs the enrolment string that `sanderling device enrol` printed; it pins the fleet's roots.\n\n\
+    Example:\n  sanderling agent --state /var/lib/sanderling --enrol sdl1:… --inputs /srv/inbox --answers /srv/answers.jsonl"
+)]
+pub(crate) struct Agent {
+    /// State folder; made if need be. One agent at a time uses it.
+    #[arg(long)]
+    state: PathBuf,
+    /// Enrolment string; may be left out once the folder belongs to a fleet.
+    #[arg(long, value_name = "STRING")]
+    enrol: Option<EnrolmentString>,
+    /// The kind of hardware, as the fleet's owner names it.
+    #[arg(long, default_value_t = default_hardware())]
+    hardware: HardwareId,
+    /// Bundle to start from where the folder holds none: the factory image.
+    #[arg(long)]
+    factory: Option<PathBuf>,
+    /// Folder whose files are answered; may be repeated.
+    #[arg(long)]
+    inputs: Vec<PathBuf>,
+    /// Milliseconds between two inputs.
+    #[arg(long, default_value_t = 500)]
+    every: u64,
+    /// Seconds of a window of telemetry.
+    #[arg(long, default_value_t = 10)]
+    window: u64,
+    /// File that answers are appended to, one JSON document a line.
+    #[arg(long)]
+    answers: Option<PathBuf>,
+    /// Open Inference Protocol v2 server for answers the device is not sure of.
+    #[arg(long, value_name = "URL")]
+    cascade: Option<String>,
+    /// Confidence below which it is asked; by default the bundle's.
+    #[arg(long, requires = "cascade")]
+    cascade_threshold: Option<f32>,
+    /// Name of the model there; by default the bundle's.
+    #[arg(long, requires = "cascade")]
+    cascade_model: Option<String>,
+    /// File with the token it wants.
+    #[arg(long, requires = "cascade")]
+    cascade_token_file: Option<PathBuf>,
+    /// Bytes of images that may be downloaded a day.
+    #[arg(long)]
+    daily_budget: Option<u64>,
+    /// Seconds that a new image is on trial at least.
+    #[arg(long)]
+    trial_seconds: Option<u32>,
+    /// Do not listen for the doorbell; poll only.
+    #[arg(long)]
+    no_doorbell: bool,
+}
+
+fn default_hardware() -> HardwareId {
+    let name = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    HardwareId::new(&name)
+        .expect("Rust's names of architectures and systems are lower-case letters, digits and '_'")
+}
+
+#[derive(Serialize)]
+struct Started {
+    device: String,
+    state: PathBuf,
+}
+
+impl Agent {
+    pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        let state = self.state.clone();
+        let daemon = Daemon::start(self.options(Roots::Production)?)?;
+        let started = Started {
+            device: daemon.device().to_string(),
+            state,
+        };
+        out.print(&started, |s| {
+            format!(
+                "device {} with its state in {} (Ctrl-C ends)",
+                s.device,
+                s.state.display()
+            )
+        })?;
+        until_stopped()?;
+        Ok(daemon.stop()?)
+    }
+
+    fn options(self, roots: Roots) -> anyhow::Result<DaemonOptions> {
+        let mut agent = Options::new(self.state, self.hardware, runtime_info(0));
+        agent.enrolment = self.enrol;
+        agent.roots = roots;
+        agent.doorbell = !self.no_doorbell;
+        agent.files.factory = self.factory;
+        if let Some(bytes) = self.daily_budget {
+            agent.network.daily_budget = bytes;
+        }
+        if let Some(seconds) = self.trial_seconds {
+            agent.trial.min_seconds = seconds;
+        }
+        let token = self.cascade_token_file.as_deref().map(read_token).transpose()?;
+        let (model, threshold) = (self.cascade_model, self.cascade_threshold);
+        Ok(DaemonOptions {
+            agent,
+            inputs: self.inputs,
+            pace: Pace {
+                interval: Duration::from_millis(self.every.max(1)),
+                window: Duration::from_secs(self.window.max(1)),
+                ..Pace::default()
+            },
+            cascade: self.cascade.map(|url| CascadeOptions {
+                url,
+                token,
+                model,
+                threshold,
+            }),
+            answers: self.answers,
+        })
+    }
+}
+
+/// `sanderling device inspect`.
+pub(crate) fn inspect(state: &Path, out: &Out) -> anyhow::Result<()> {
+    out.print(&sanderling_drivers::inspect(state)?, text)
+}
+
+fn text(view: &StateView) -> String {
+    let mut text = format!("{}\n", view.folder.display());
+    text += &format!(
+        "agent      {}\n",
+        if view.running { "running" } else { "not running" }
+    );
+    if let (Some(device), Some(server)) = (view.device, &view.server) {
+        text += &format!("device     {device} of {server}\n");
+    }
+    match &view.serving {
+        Some(at) => {
+            text += &format!(
+                "answers    from {} in slot {:?}{}\n",
+                at.image.digest.short(),
+                at.place,
+                if view.trial.is_some() { ", on trial" } else { "" }
+            )
+        }
+        None => text += "answers    nothing: no intact image; the agent will fetch one\n",
+    }
+    if let Some(standby) = view.standby {
+        text += &format!("standby    {}\n", standby.short());
+    }
+    if let Some(outbox) = view.outbox {
+        text += &format!("telemetry  {} record(s) wait\n", outbox.waiting);
+    }
+    text
+}

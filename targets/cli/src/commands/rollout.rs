@@ -1,0 +1,309 @@
+//! `sanderling rollout`.
+
+use crate::commands::operator::{ServerArgs, ago};
+use crate::commands::sign::release_of;
+use crate::out::{Out, bytes};
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView};
+use sanderling_client::{Client, Publish, RolloutCommand};
+use sanderling_rollout::{Policy, Ppm, Stage};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Publish versions and roll them out.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  sanderling rollout publish --bundle magika-2.sdl --repo trust/image\n  \
+    sanderling rollout start magika@2 --base magika@1 --stages 1,25%,100%\n  sanderling rollout watch 1\n  sanderling rollout rollback 1 --why 'wrong labels'"
+)]
+pub(crate) struct Rollout {
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Upload a signed bundle and its metadata.
+    Publish {
+        /// The bundle.
+        #[arg(long)]
+        bundle: PathBuf,
+        /// Folder of the image repository, with what `sanderling sign` wrote.
+        #[arg(long)]
+        repo: PathBuf,
+        /// The bundle's name there; by default made of its own name and version.
+        #[arg(long)]
+        name: Option<String>,
+        /// The version it was made from: digest, name@version or name:alias.
+        #[arg(long)]
+        parent: Option<String>,
+        /// Alias to point at it, such as champion; may be repeated.
+        #[arg(long)]
+        alias: Vec<String>,
+    },
+    /// List published versions.
+    Versions,
+    /// Point an alias at a version.
+    Alias {
+        /// The model's name.
+        model: String,
+        /// The alias, such as champion.
+        alias: String,
+        /// Digest, name@version or name:alias.
+        version: String,
+    },
+    /// Start rolling a version out.
+    Start(Start),
+    /// List rollouts.
+    List,
+    /// Show a rollout with its evidence.
+    Show {
+        /// Its number.
+        id: u64,
+    },
+    /// Follow a rollout until it ends.
+    Watch {
+        /// Its number.
+        id: u64,
+    },
+    /// Let a rollout stand still.
+    Pause(Told),
+    /// Let a paused rollout go on.
+    Resume(Told),
+    /// End a rollout; devices keep what they have.
+    Abort(Told),
+    /// End a rollout; devices that have the new version go back.
+    Rollback(Told),
+    /// Stop every rollout of the fleet.
+    Freeze {
+        /// Why; it goes into the ledger.
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Let rollouts move again.
+    Unfreeze {
+        /// Why; it goes into the ledger.
+        #[arg(long, default_value = "")]
+        why: String,
+    },
+    /// Print the ledger.
+    Ledger {
+        /// Only entries after this one.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+}
+
+#[derive(Args)]
+struct Told {
+    /// The rollout's number.
+    id: u64,
+    /// Why; it goes into the ledger.
+    #[arg(long, default_value = "")]
+    why: String,
+}
+
+#[derive(Args)]
+struct Start {
+    /// What to roll out: digest, name@version or name:alias.
+    target: String,
+    /// What it replaces and a rollback goes back to; the model's champion where left out.
+    #[arg(long)]
+    base: Option<String>,
+    /// Stages: numbers of devices or shares of the fleet, rising.
+    #[arg(long, value_delimiter = ',', default_value = "1,25%,100%")]
+    stages: Vec<Stage>,
+    /// Seconds that each stage is watched at least.
+    #[arg(long)]
+    dwell: Option<u64>,
+    /// Per cent by which the share of differing answers may exceed what the release's signed evaluation allows, at
+    /// the upper end of what the evidence leaves open.
+    #[arg(long, value_name = "PERCENT")]
+    margin: Option<f64>,
+}
+
+impl Start {
+    fn request(self) -> anyhow::Result<NewRollout> {
+        let mut policy = Policy {
+            stages: self.stages,
+            ..Policy::default()
+        };
+        if let Some(seconds) = self.dwell {
+            policy.dwell_s = seconds;
+        }
+        if let Some(percent) = self.margin {
+            anyhow::ensure!(
+                (0.0..100.0).contains(&percent),
+                "--margin is a share from 0 to 100 per cent, not {percent}"
+            );
+            // Checked to lie in 0..100: the product fits.
+            policy.margin = Ppm((percent * 10_000.0).round() as u32);
+        }
+        Ok(NewRollout {
+            target: self.target,
+            base: self.base,
+            policy,
+        })
+    }
+}
+
+impl Rollout {
+    pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        let client = self.server.client()?;
+        match self.action {
+            Action::Publish {
+                bundle,
+                repo,
+                name,
+                parent,
+                alias,
+            } => {
+                let data =
+                    std::fs::read(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+                let (default_name, _) = release_of(&bundle, &data)?;
+                let target = name.unwrap_or(default_name);
+                let publish = Publish {
+                    bundle: &bundle,
+                    repo: &repo,
+                    target: &target,
+                    parent: parent.as_deref(),
+                    aliases: &alias,
+                };
+                out.print(&client.publish(&publish)?, |version| {
+                    format!("published {}", version_line(version))
+                })
+            }
+            Action::Versions => out.print(&client.versions()?, |list| lines(list.iter().map(version_line))),
+            Action::Alias {
+                model,
+                alias,
+                version,
+            } => out.print(&client.set_alias(&model, &alias, &version)?, |v| {
+                format!("{alias} is {}", version_line(v))
+            }),
+            Action::Start(start) => out.print(&client.start_rollout(&start.request()?)?, rollout_text),
+            Action::List => out.print(&client.rollouts()?, |list| lines(list.iter().map(rollout_line))),
+            Action::Show { id } => out.print(&client.rollout(id)?, rollout_text),
+            Action::Watch { id } => watch(&client, id, out),
+            Action::Pause(told) => tell(&client, RolloutCommand::Pause, &told, out),
+            Action::Resume(told) => tell(&client, RolloutCommand::Resume, &told, out),
+            Action::Abort(told) => tell(&client, RolloutCommand::Abort, &told, out),
+            Action::Rollback(told) => tell(&client, RolloutCommand::Rollback, &told, out),
+            Action::Freeze { why } => out.print(&client.freeze(&why)?, |_| "the fleet is frozen".to_string()),
+            Action::Unfreeze { why } => {
+                out.print(&client.unfreeze(&why)?, |_| "rollouts may move again".to_string())
+            }
+            Action::Ledger { after } => out.print(&ledger(&client, after)?, |list| {
+                lines(list.iter().map(ledger_line))
+            }),
+        }
+    }
+}
+
+fn tell(client: &Client, command: RolloutCommand, told: &Told, out: &Out) -> anyhow::Result<()> {
+    out.print(&client.command(told.id, command, &told.why)?, rollout_text)
+}
+
+/// The whole ledger after an entry.
+fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
+    let mut entries = Vec::new();
+    // Bounded by the ledger: each page ends at a greater sequence number, the last is empty.
+    loop {
+        let page = client.ledger(after, Duration::ZERO)?;
+        if page.entries.is_empty() {
+            return Ok(entries);
+        }
+        after = page.next;
+        entries.extend(page.entries);
+    }
+}
+
+/// Prints each ledger entry of a rollout as it comes, until the rollout has ended.
+fn watch(client: &Client, id: u64, out: &Out) -> anyhow::Result<()> {
+    let mut after = 0;
+    loop {
+        let page = client.ledger(after, Duration::from_secs(20))?;
+        after = page.next;
+        for entry in page
+            .entries
+            .iter()
+            .filter(|entry| entry.rollout.is_some_and(|rollout| rollout.0 == id))
+        {
+            out.print(entry, ledger_line)?;
+        }
+        let rollout = client.rollout(id)?;
+        if !matches!(rollout.status.as_str(), "running" | "paused") {
+            return out.print(&rollout, rollout_text);
+        }
+    }
+}
+
+fn lines(list: impl Iterator<Item = String>) -> String {
+    let text: Vec<String> = list.collect();
+    if text.is_empty() {
+        "none".to_string()
+    } else {
+        text.join("\n")
+    }
+}
+
+fn version_line(version: &VersionView) -> String {
+    let aliases = if version.aliases.is_empty() {
+        String::new()
+    } else {
+        format!("  ({})", version.aliases.join(", "))
+    };
+    format!(
+        "{}@{}  {}  {}  published {}{aliases}",
+        version.name,
+        version.version,
+        version.digest.short(),
+        bytes(version.length),
+        ago(version.published_at)
+    )
+}
+
+fn rollout_line(rollout: &RolloutView) -> String {
+    format!(
+        "{:>4}  {:<12} {} → {}  stage {} of {}  started {} by {}",
+        rollout.id,
+        rollout.status,
+        rollout.base_label,
+        rollout.target_label,
+        usize::from(rollout.stage).min(rollout.stages.len().saturating_sub(1)) + 1,
+        rollout.stages.len(),
+        ago(rollout.started_at),
+        rollout.created_by
+    )
+}
+
+fn rollout_text(rollout: &RolloutView) -> String {
+    let mut text = rollout_line(rollout) + "\n";
+    let reason = rollout.reason.iter();
+    for sentence in reason
+        .chain(&rollout.holding)
+        .chain(Some(&rollout.inference))
+        .filter(|s| !s.is_empty())
+    {
+        text += &format!("      {sentence}\n");
+    }
+    text
+}
+
+fn ledger_line(entry: &LedgerView) -> String {
+    let sentences = entry.body.get("sentences").and_then(|list| list.as_array());
+    let words: Vec<&str> = sentences
+        .into_iter()
+        .flatten()
+        .filter_map(|sentence| sentence.as_str())
+        .collect();
+    let what = if words.is_empty() {
+        entry.kind.clone()
+    } else {
+        words.join("; ")
+    };
+    format!("{:>5}  {}  {what}", entry.seq, ago(entry.at))
+}

@@ -1,0 +1,98 @@
+//! `sanderling serve`.
+
+use crate::out::Out;
+use anyhow::{Context, bail};
+use clap::Args;
+use sanderling_bundle::BundleView;
+use sanderling_serve::{ModelSource, ServeOptions, Server};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Serve models by the Open Inference Protocol v2.
+#[derive(Args)]
+#[command(
+    after_help = "The cloud end of a cascade; Triton's and KServe's clients speak to it, too.\n\n\
+    Examples:\n  sanderling serve magika-1.sdl\n  sanderling serve magika=magika-1.sdl --listen 127.0.0.1:8600 --threads 2\n  \
+    curl -s http://127.0.0.1:8600/v2/models/magika"
+)]
+pub(crate) struct Serve {
+    /// Bundles, as FILE or NAME=FILE; by default a model is served under the name and version it holds.
+    #[arg(required = true, value_name = "[NAME=]FILE")]
+    models: Vec<String>,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8600")]
+    listen: SocketAddr,
+    /// File with the bearer token that requests must carry; needed for any address but loopback.
+    #[arg(long)]
+    token_file: Option<PathBuf>,
+    /// Threads a model computes with.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Requests that may wait for a model; more are refused with 503.
+    #[arg(long, default_value_t = 64)]
+    queue: usize,
+}
+
+#[derive(Serialize)]
+struct Serving {
+    url: String,
+    models: Vec<String>,
+}
+
+impl Serve {
+    pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        let models: Vec<ModelSource> = self
+            .models
+            .iter()
+            .map(|word| source(word))
+            .collect::<Result<_, _>>()?;
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        let options = ServeOptions {
+            address: self.listen,
+            token,
+            threads: self.threads,
+            queue: self.queue,
+            ..Default::default()
+        };
+        let running = Server::load(&models, options)?.start()?;
+        let serving = Serving {
+            url: format!("http://{}", running.address),
+            models: models
+                .iter()
+                .map(|model| format!("{} {}", model.name, model.version))
+                .collect(),
+        };
+        out.print(&serving, |s| {
+            format!("serving {} at {}/v2 (Ctrl-C ends)", s.models.join(", "), s.url)
+        })?;
+        Ok(running.wait()?)
+    }
+}
+
+fn source(word: &str) -> anyhow::Result<ModelSource> {
+    let (name, path) = match word.split_once('=') {
+        Some((name, path)) => (Some(name.to_string()), PathBuf::from(path)),
+        None => (None, PathBuf::from(word)),
+    };
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let view = BundleView::parse(&bytes).with_context(|| path.display().to_string())?;
+    let manifest = view.manifest().with_context(|| path.display().to_string())?;
+    Ok(ModelSource {
+        name: name.unwrap_or_else(|| manifest.name.clone()),
+        version: manifest.version.clone(),
+        path,
+    })
+}
+
+/// A secret from a file: the first line, without the white space around it.
+pub(crate) fn read_token(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    match text.lines().next().map(str::trim) {
+        Some(token) if token.len() >= 16 => Ok(token.to_string()),
+        _ => bail!(
+            "{}: a token has at least 16 characters on the first line",
+            path.display()
+        ),
+    }
+}

@@ -1,0 +1,96 @@
+//! What people and programs read: text or one JSON document on standard output, progress and logs on standard error.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::Write;
+use tracing_subscriber::EnvFilter;
+
+/// How to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out {
+    pub(crate) json: bool,
+}
+
+impl Out {
+    /// Prints a result: as JSON where asked for, else as the text that `text` writes.
+    pub(crate) fn print<T: Serialize>(
+        &self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let words = if self.json {
+            serde_json::to_string_pretty(value)?
+        } else {
+            text(value)
+        };
+        let mut stdout = std::io::stdout().lock();
+        match writeln!(stdout, "{}", words.trim_end()) {
+            // Whoever read the output has seen enough (`| head`).
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Prints an error and what led to it.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        if self.json {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("{}", serde_json::json!({ "error": chain.join(": ") }));
+        } else {
+            eprintln!("error: {error:#}");
+        }
+    }
+
+    /// A bar for long work; hidden where nobody looks.
+    pub(crate) fn progress(&self, what: &str, total: u64) -> ProgressBar {
+        let bar = if self.json {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(total)
+        };
+        // The template is fixed and known to parse; without it the bar is merely plainer.
+        if let Ok(style) = ProgressStyle::with_template("{msg:<28} {bar:30} {pos}/{len} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_string());
+        bar
+    }
+}
+
+/// Starts logs on standard error.
+pub(crate) fn start_logging(verbose: u8, json: bool) {
+    let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = EnvFilter::try_from_env("SANDERLING_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        logs.json().init()
+    } else {
+        logs.with_target(false).init()
+    }
+}
+
+/// A size for people.
+pub(crate) fn bytes(n: u64) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB"];
+    let unit = (0..units.len() - 1)
+        .find(|&i| n < 1000u64.pow(i as u32 + 1))
+        .unwrap_or(units.len() - 1);
+    if unit == 0 {
+        format!("{n} bytes")
+    } else {
+        format!("{:.1} {}", n as f64 / 1000f64.powi(unit as i32), units[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes() {
+        assert_eq!(super::bytes(999), "999 bytes");
+        assert_eq!(super::bytes(1_500), "1.5 kB");
+        assert_eq!(super::bytes(3_063_551), "3.1 MB");
+        assert_eq!(super::bytes(u64::MAX), "18446744.1 TB");
+    }
+}

@@ -1,0 +1,120 @@
+//! Inputs: files of folders, in an order of their own for each device.
+
+use crate::error::DaemonError;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Most files taken from the folders; the rest is passed over.
+pub const MAX_FILES: usize = 4096;
+/// Deepest folder below those given.
+const MAX_DEPTH: usize = 8;
+
+/// An endless walk over a list of files.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    files: Vec<PathBuf>,
+    next: usize,
+}
+
+impl Feed {
+    /// Collects regular files below `folders`, at most [`MAX_FILES`], in an order that `seed` decides: devices on one
+    /// machine look at different files at a time. Links are not followed.
+    ///
+    /// # Errors
+    /// [`DaemonError::NoInputs`] naming a folder without a file.
+    pub fn of_folders(folders: &[PathBuf], seed: &[u8]) -> Result<Self, DaemonError> {
+        let mut files = Vec::new();
+        for folder in folders {
+            let before = files.len();
+            collect(folder, 0, &mut files);
+            if files.len() == before && before < MAX_FILES {
+                return Err(DaemonError::NoInputs { path: folder.clone() });
+            }
+        }
+        let rank = |path: &PathBuf| {
+            Sha256::new()
+                .chain_update(seed)
+                .chain_update(path.as_os_str().as_encoded_bytes())
+                .finalize()
+        };
+        files.sort_by_cached_key(rank);
+        files.dedup();
+        Ok(Self { files, next: 0 })
+    }
+
+    /// Number of files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The next file; after the last comes the first.
+    pub fn next_file(&mut self) -> Option<&Path> {
+        let at = self.next;
+        self.next = (at + 1) % self.files.len().max(1);
+        self.files.get(at).map(PathBuf::as_path)
+    }
+}
+
+fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    if files.len() >= MAX_FILES || depth > MAX_DEPTH {
+        return;
+    }
+    let Ok(kind) = fs::symlink_metadata(path) else {
+        return;
+    };
+    if kind.is_file() && kind.len() > 0 && fs::File::open(path).is_ok() {
+        files.push(path.to_path_buf());
+    } else if kind.is_dir() {
+        // A folder that may not be read has nothing for us.
+        let mut entries: Vec<PathBuf> = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .filter_map(|e| Some(e.ok()?.path()))
+            .collect();
+        entries.sort();
+        entries.iter().for_each(|entry| collect(entry, depth + 1, files));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_round_and_orders_by_seed() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..20 {
+            fs::write(folder.path().join(format!("{n}.txt")), b"x").unwrap();
+        }
+        fs::write(folder.path().join("empty"), b"").unwrap();
+        let folders = [folder.path().to_path_buf()];
+        let mut one = Feed::of_folders(&folders, b"1").unwrap();
+        assert_eq!(one.len(), 20);
+        let lap: Vec<PathBuf> = (0..20)
+            .filter_map(|_| one.next_file().map(Path::to_path_buf))
+            .collect();
+        assert_eq!(one.next_file(), Some(lap[0].as_path()));
+        let mut two = Feed::of_folders(&folders, b"2").unwrap();
+        assert_ne!(
+            (0..20)
+                .filter_map(|_| two.next_file().map(Path::to_path_buf))
+                .collect::<Vec<_>>(),
+            lap
+        );
+    }
+
+    #[test]
+    fn names_a_folder_without_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Feed::of_folders(&[folder.path().to_path_buf()], b"").unwrap_err();
+        assert!(error.to_string().contains(&folder.path().display().to_string()));
+    }
+}

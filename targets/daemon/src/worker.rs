@@ -1,0 +1,418 @@
+//! The serving thread: owns the models, answers, compares, counts.
+
+use crate::engine::load;
+use crate::feed::Feed;
+use crate::log::{AnswerLine, AnswerLog};
+use crate::recent::{InputHash, Recent, unit};
+use crate::window::{Counted, Window};
+use sanderling_agent::Running;
+use sanderling_drivers::{Handle, ModelFile, Models};
+use sanderling_serve::HttpEndpoint;
+use sanderling_session::{
+    Answer, CascadeAnswer, CascadeConfig, CascadePipeline, FileBlocks, Input, Pipeline, SessionError, Source,
+    SystemHost,
+};
+use sanderling_wire::{Digest, Event, EventKind, PairedOutcome, RolloutId};
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Outcomes sent together.
+const OUTCOMES: usize = 32;
+/// Longest time that outcomes wait to be sent.
+const OUTCOMES_WAIT: Duration = Duration::from_millis(500);
+/// Most inputs compared in one trial.
+const MAX_UNITS: usize = 65_536;
+
+/// How fast, and how much is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// Time between two inputs.
+    pub interval: Duration,
+    /// Length of a window of telemetry.
+    pub window: Duration,
+    /// Inputs remembered for the next trial, in memory.
+    pub remembered: usize,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(500),
+            window: Duration::from_secs(10),
+            remembered: 64,
+        }
+    }
+}
+
+/// Where answers go that the device is not sure of.
+#[derive(Debug, Clone)]
+pub struct CascadeOptions {
+    /// Base address of an Open Inference Protocol v2 server.
+    pub url: String,
+    /// Bearer token.
+    pub token: Option<String>,
+    /// Name of the model there; by default what the bundle says, or its own name.
+    pub model: Option<String>,
+    /// Confidence below which the cloud is asked; by default what the bundle says.
+    pub threshold: Option<f32>,
+}
+
+/// What the engine asks of the worker.
+pub(crate) enum Command {
+    Serve(Box<Serve>),
+    Stop,
+}
+
+pub(crate) struct Serve {
+    pub(crate) models: Models,
+    pub(crate) reply: Sender<Result<Running, String>>,
+}
+
+/// The image that answers.
+struct Active {
+    image: Digest,
+    model: Model,
+}
+
+enum Model {
+    Alone(Box<Pipeline>),
+    Cascade(Box<CascadePipeline>),
+}
+
+/// The image that runs beside it.
+struct Beside {
+    pipeline: Pipeline,
+    rollout: RolloutId,
+    seen: HashSet<u64>,
+    /// Remembered inputs that are still to be compared.
+    backlog: VecDeque<(InputHash, FileBlocks)>,
+}
+
+/// What a worker needs.
+pub(crate) struct Parts {
+    pub(crate) handle: Handle,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) feed: Feed,
+    pub(crate) pace: Pace,
+    pub(crate) cascade: Option<CascadeOptions>,
+    pub(crate) log: AnswerLog,
+    /// Differs between devices: keeps their retries apart.
+    pub(crate) seed: u64,
+}
+
+/// State of the serving thread.
+pub(crate) struct Worker {
+    parts: Parts,
+    active: Option<Active>,
+    beside: Option<Beside>,
+    recent: Recent<FileBlocks>,
+    window: Option<Window>,
+    outcomes: Vec<PairedOutcome>,
+    outcomes_since: Instant,
+    cloud_is_away: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let recent = Recent::new(parts.pace.remembered);
+        Self {
+            parts,
+            active: None,
+            beside: None,
+            recent,
+            window: None,
+            outcomes: Vec::new(),
+            outcomes_since: Instant::now(),
+            cloud_is_away: false,
+        }
+    }
+
+    /// Runs until it is told to stop, or nobody can tell it any more.
+    pub(crate) fn run(mut self) {
+        let mut next = Instant::now();
+        loop {
+            let busy = self
+                .beside
+                .as_ref()
+                .is_some_and(|beside| !beside.backlog.is_empty());
+            let wait = if busy {
+                Duration::ZERO
+            } else {
+                next.saturating_duration_since(Instant::now())
+            };
+            match self.parts.commands.recv_timeout(wait) {
+                Ok(Command::Serve(serve)) => {
+                    let outcome = self.serve(serve.models);
+                    // The agent's thread waits for this; if it is gone, so is the reason to answer.
+                    drop(serve.reply.send(outcome));
+                }
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next {
+                // After a pause (a suspended machine) go on from now, not through all that was missed.
+                next = Instant::now() + self.parts.pace.interval;
+                self.answer_next();
+            }
+            self.compare_backlog();
+            self.flush(false);
+        }
+        self.flush(true);
+    }
+
+    fn serve(&mut self, models: Models) -> Result<Running, String> {
+        let answer = models.answer.map(|file| self.activate(&file)).transpose()?;
+        self.flush_outcomes();
+        self.close_window();
+        self.active = answer;
+        self.beside = models
+            .beside
+            .zip(models.rollout)
+            .and_then(|(file, rollout)| self.put_beside(&file, rollout));
+        Ok(if self.beside.is_some() {
+            Running::Compared
+        } else {
+            Running::Alone
+        })
+    }
+
+    fn activate(&self, file: &ModelFile) -> Result<Active, String> {
+        let pipeline = pipeline(file)?;
+        let model = match &self.parts.cascade {
+            None => Model::Alone(Box::new(pipeline)),
+            Some(options) => Model::Cascade(Box::new(cascade(pipeline, options, self.parts.seed))),
+        };
+        Ok(Active {
+            image: file.digest(),
+            model,
+        })
+    }
+
+    fn put_beside(&self, file: &ModelFile, rollout: RolloutId) -> Option<Beside> {
+        match pipeline(file) {
+            Ok(pipeline) => {
+                let backlog = self.recent.iter().cloned().collect();
+                Some(Beside {
+                    pipeline,
+                    rollout,
+                    seen: HashSet::new(),
+                    backlog,
+                })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the image beside does not load: no comparison");
+                None
+            }
+        }
+    }
+
+    fn answer_next(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        let Some(path) = self.parts.feed.next_file().map(Path::to_path_buf) else {
+            return;
+        };
+        let Ok(blocks) = FileBlocks::read(&path, active.pipeline().block().unwrap_or(0)) else {
+            return;
+        };
+        let now = Instant::now();
+        let window = self.window.get_or_insert_with(|| Window::new(active.image, now));
+        let result = active.answer(&Input::Ends(blocks.ends()));
+        let micros = u64::try_from(now.elapsed().as_micros()).unwrap_or(u64::MAX);
+        match result {
+            Ok(answer) => {
+                window.answered(counted(&answer, micros));
+                self.parts.log.write(&line(&path, &answer, active.image, micros));
+                let hash = hash(&blocks);
+                self.note_cloud(&answer);
+                self.compare(hash, &blocks, answer.local.as_ref().unwrap_or(&answer.answer));
+                self.recent.add(hash, blocks);
+            }
+            Err(error) if error.is_input() => window.rejected(),
+            Err(error) => {
+                tracing::error!(%error, file = %path.display(), "no answer");
+                window.failed();
+            }
+        }
+    }
+
+    /// Tells once when the cloud goes away, and once when it is back.
+    fn note_cloud(&mut self, answer: &CascadeAnswer) {
+        let away = match (answer.degraded.is_some(), answer.source) {
+            (true, _) => true,
+            (false, Source::Cloud) => false,
+            (false, _) => return,
+        };
+        if away != self.cloud_is_away {
+            self.cloud_is_away = away;
+            let (kind, detail) = if away {
+                (
+                    EventKind::CascadeOpen,
+                    "the cascade's endpoint does not answer; answers are the device's own",
+                )
+            } else {
+                (EventKind::CascadeClosed, "the cascade's endpoint answers again")
+            };
+            self.parts.handle.note(Event {
+                kind,
+                image: None,
+                rollout: None,
+                detail: detail.to_string(),
+            });
+        }
+    }
+
+    /// Runs the image beside on the same input and keeps whether both decide alike.
+    fn compare(&mut self, hash: InputHash, blocks: &FileBlocks, new: &Answer) {
+        let Some(beside) = &mut self.beside else { return };
+        let unit = unit(beside.rollout, &hash);
+        if beside.seen.len() >= MAX_UNITS || !beside.seen.insert(unit) {
+            return;
+        }
+        match beside.pipeline.answer(&Input::Ends(blocks.ends()), Some(1)) {
+            Ok(old) => self.outcomes.push(PairedOutcome {
+                unit,
+                agree: old.label == new.label,
+            }),
+            Err(error) => tracing::warn!(%error, "the image beside gave no answer"),
+        }
+    }
+
+    /// Compares one remembered input; one at a time, so that answers stay on time.
+    fn compare_backlog(&mut self) {
+        let Some((hash, blocks)) = self.beside.as_mut().and_then(|beside| beside.backlog.pop_front()) else {
+            return;
+        };
+        let Some(active) = &mut self.active else { return };
+        match active.pipeline().answer(&Input::Ends(blocks.ends()), Some(1)) {
+            Ok(answer) => self.compare(hash, &blocks, &answer),
+            Err(error) => tracing::warn!(%error, "no answer to a remembered input"),
+        }
+    }
+
+    fn flush(&mut self, all: bool) {
+        let waited = self.outcomes_since.elapsed() >= OUTCOMES_WAIT;
+        if all || waited || self.outcomes.len() >= OUTCOMES {
+            self.flush_outcomes();
+        }
+        let due = self
+            .window
+            .as_ref()
+            .is_some_and(|window| window.is_due(Instant::now(), self.parts.pace.window));
+        if all || due {
+            self.close_window();
+        }
+    }
+
+    fn flush_outcomes(&mut self) {
+        self.outcomes_since = Instant::now();
+        if !self.outcomes.is_empty() {
+            self.parts.handle.paired(std::mem::take(&mut self.outcomes));
+        }
+    }
+
+    fn close_window(&mut self) {
+        if let Some(window) = self.window.take().and_then(|window| window.close(Instant::now())) {
+            self.parts.handle.served(window);
+        }
+    }
+}
+
+impl Active {
+    fn pipeline(&mut self) -> &mut Pipeline {
+        match &mut self.model {
+            Model::Alone(pipeline) => pipeline,
+            Model::Cascade(cascade) => cascade.pipeline_mut(),
+        }
+    }
+
+    fn answer(&mut self, input: &Input<'_>) -> Result<CascadeAnswer, SessionError> {
+        match &mut self.model {
+            Model::Alone(pipeline) => pipeline.answer(input, Some(1)).map(of_device),
+            Model::Cascade(cascade) => cascade.answer(input),
+        }
+    }
+}
+
+fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
+    Pipeline::new(load(file)?).map_err(|error| error.to_string())
+}
+
+fn cascade(pipeline: Pipeline, options: &CascadeOptions, seed: u64) -> CascadePipeline {
+    let manifest = pipeline.session().manifest();
+    let defaults = manifest.and_then(|manifest| manifest.cascade.clone());
+    let name = manifest.map(|manifest| manifest.name.clone()).unwrap_or_default();
+    let model = options
+        .model
+        .clone()
+        .or(defaults.as_ref().map(|d| d.endpoint_model.clone()))
+        .unwrap_or(name);
+    let mut config = CascadeConfig::default();
+    if let Some(threshold) = options
+        .threshold
+        .or(defaults.map(|defaults| defaults.confidence_threshold))
+    {
+        config.threshold = threshold;
+    }
+    let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref());
+    CascadePipeline::new(
+        pipeline,
+        config,
+        model,
+        Box::new(endpoint),
+        Box::new(SystemHost::new(seed)),
+    )
+}
+
+/// An answer without a cascade.
+fn of_device(answer: Answer) -> CascadeAnswer {
+    CascadeAnswer {
+        answer,
+        local: None,
+        source: Source::Device,
+        degraded: None,
+    }
+}
+
+fn hash(blocks: &FileBlocks) -> InputHash {
+    let ends = blocks.ends();
+    Sha256::new()
+        .chain_update(ends.len.to_le_bytes())
+        .chain_update(ends.start)
+        .chain_update(ends.end)
+        .finalize()
+        .into()
+}
+
+fn counted(answer: &CascadeAnswer, micros: u64) -> Counted {
+    Counted {
+        micros,
+        confidence: answer.answer.confidence,
+        class: answer
+            .answer
+            .top
+            .first()
+            .and_then(|top| u32::try_from(top.index).ok()),
+        flagged: answer.answer.flagged,
+        cascaded: answer.source == Source::Cloud,
+        degraded: answer.degraded.is_some(),
+    }
+}
+
+fn line(file: &Path, answer: &CascadeAnswer, image: Digest, micros: u64) -> AnswerLine {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    AnswerLine {
+        time_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        file: PathBuf::from(file),
+        label: answer.answer.label.clone(),
+        confidence: answer.answer.confidence,
+        image: image.to_string(),
+        source: format!("{:?}", answer.source).to_lowercase(),
+        degraded: answer.degraded.as_ref().map(|why| format!("{why:?}")),
+        micros,
+    }
+}
