@@ -161,7 +161,7 @@ impl Default for Timing {
             poll_interval_s: 60,
             plan_interval_s: 10,
             plan_debounce_ms: 500,
-            director_validity_s: 7 * 86_400,
+            director_validity_s: 6 * 3600,
             timestamp_validity_s: 7 * 86_400,
             telemetry_days: 30,
             gather_ms: 2,

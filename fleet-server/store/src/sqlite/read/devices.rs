@@ -1,0 +1,203 @@
+//! Devices: one, many, counted, and as the planner sees them.
+
+use super::{all, message, one};
+use crate::sqlite::rows::{Columns, Named, from_bits};
+use crate::{
+    Desired, Device, DeviceRecord, DeviceState, FleetCount, FleetRow, Mode, ServingTotals, StoreError,
+    TokenRow,
+};
+use sanderling_wire::{Arm, DeviceId, Digest, RuntimeInfo, StateReport};
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteRow;
+
+/// The columns of a [`DeviceRecord`], and what comes after `WHERE d.id`.
+macro_rules! device_sql {
+    ($tail:literal) => {
+        concat!(
+            "SELECT d.id, d.public_key, d.hardware, d.enrolled_at, d.decommissioned_at, d.frozen, s.last_seen, \
+             s.last_signed, s.incarnation, s.report, s.director_version, s.minted_at, s.active_since, r.info, \
+             w.digest, w.rollout, w.arm, w.mode, w.since FROM device d LEFT JOIN device_state s ON s.device = d.id \
+             LEFT JOIN runtime_info r ON r.hash = s.runtime LEFT JOIN desired w ON w.device = d.id WHERE d.id ",
+            $tail
+        )
+    };
+}
+
+/// A device.
+pub(in crate::sqlite) async fn device(
+    pool: &SqlitePool,
+    id: DeviceId,
+) -> Result<Option<DeviceRecord>, StoreError> {
+    let query = sqlx::query(device_sql!("= ?1")).bind(id.0.to_vec());
+    one(pool, "reading a device", query, device_record).await
+}
+
+/// Devices by id.
+pub(in crate::sqlite) async fn devices(
+    pool: &SqlitePool,
+    after: Option<DeviceId>,
+    limit: u32,
+) -> Result<Vec<DeviceRecord>, StoreError> {
+    // Every id is longer than the empty one, and so sorts after it.
+    let after = after.map_or(Vec::new(), |id| id.0.to_vec());
+    let query = sqlx::query(device_sql!("> ?1 ORDER BY d.id LIMIT ?2"))
+        .bind(after)
+        .bind(i64::from(limit));
+    all(pool, "listing devices", query, device_record).await
+}
+
+fn device_record(row: &SqliteRow) -> Result<DeviceRecord, StoreError> {
+    let device = Device {
+        id: row.device_id("id")?,
+        public_key: row.bytes("public_key")?,
+        hardware: row.hardware("hardware")?,
+        enrolled_at: row.uint("enrolled_at")?,
+        decommissioned_at: row.maybe_uint("decommissioned_at")?,
+        frozen: row.field("frozen")?,
+    };
+    Ok(DeviceRecord {
+        device,
+        desired: desired(row)?,
+        state: device_state(row)?,
+    })
+}
+
+fn device_state(row: &SqliteRow) -> Result<Option<DeviceState>, StoreError> {
+    let Some(last_seen) = row.maybe_uint("last_seen")? else {
+        return Ok(None);
+    };
+    let mut report: StateReport = message(row, "report")?;
+    report.runtime = message(row, "info")?;
+    Ok(Some(DeviceState {
+        last_seen,
+        last_signed: row.uint("last_signed")?,
+        incarnation: from_bits(row.field("incarnation")?),
+        report,
+        director_version: row.uint("director_version")?,
+        minted_at: row.uint("minted_at")?,
+        active_since: row.uint("active_since")?,
+    }))
+}
+
+/// What a device is to run, of a row that has the columns of `desired`.
+pub(in crate::sqlite) fn desired(row: &SqliteRow) -> Result<Option<Desired>, StoreError> {
+    let Some(digest) = row.maybe_digest("digest")? else {
+        return Ok(None);
+    };
+    let arm = row
+        .field::<Option<&str>>("arm")?
+        .map(|name| Arm::from_name(name, "arm"))
+        .transpose()?;
+    Ok(Some(Desired {
+        digest,
+        rollout: row.maybe_rollout("rollout")?,
+        arm,
+        mode: Mode::from_name(row.field("mode")?, "mode")?,
+        since: row.uint("since")?,
+    }))
+}
+
+/// Devices in service counted by phase, image and hardware.
+pub(in crate::sqlite) async fn fleet_counts(pool: &SqlitePool) -> Result<Vec<FleetCount>, StoreError> {
+    let query = sqlx::query(
+        "SELECT s.phase, s.active, d.hardware, COUNT(*) AS devices FROM device d \
+         LEFT JOIN device_state s ON s.device = d.id WHERE d.decommissioned_at IS NULL \
+         GROUP BY s.phase, s.active, d.hardware",
+    );
+    let parse = |row: &SqliteRow| {
+        Ok(FleetCount {
+            phase: row.field("phase")?,
+            active: row.maybe_digest("active")?,
+            hardware: row.hardware("hardware")?,
+            devices: row.uint("devices")?,
+        })
+    };
+    all(pool, "counting devices", query, parse).await
+}
+
+/// Devices in service that have checked in.
+pub(in crate::sqlite) async fn fleet(pool: &SqlitePool) -> Result<Vec<FleetRow>, StoreError> {
+    let query = sqlx::query(
+        "SELECT d.id, d.hardware, d.frozen, s.runtime, s.active, s.active_since, s.last_seen FROM device d \
+         JOIN device_state s ON s.device = d.id WHERE d.decommissioned_at IS NULL",
+    );
+    let parse = |row: &SqliteRow| {
+        Ok(FleetRow {
+            device: row.device_id("id")?,
+            hardware: row.hardware("hardware")?,
+            runtime: row.digest("runtime")?,
+            active: row.maybe_digest("active")?,
+            active_since: row.uint("active_since")?,
+            last_seen: row.uint("last_seen")?,
+            frozen: row.field("frozen")?,
+        })
+    };
+    all(pool, "reading the fleet", query, parse).await
+}
+
+/// Every runtime description.
+pub(in crate::sqlite) async fn runtimes(pool: &SqlitePool) -> Result<Vec<(Digest, RuntimeInfo)>, StoreError> {
+    let query = sqlx::query("SELECT hash, info FROM runtime_info");
+    all(pool, "reading runtimes", query, |row| {
+        Ok((row.digest("hash")?, message(row, "info")?))
+    })
+    .await
+}
+
+/// Enrolment tokens, newest first.
+pub(in crate::sqlite) async fn tokens(pool: &SqlitePool, limit: u32) -> Result<Vec<TokenRow>, StoreError> {
+    let query = sqlx::query(
+        "SELECT label, created_at, expires_at, public_key FROM enrolment_token ORDER BY created_at DESC, label LIMIT ?1",
+    );
+    let parse = |row: &SqliteRow| {
+        let key = row.field::<Option<&[u8]>>("public_key")?;
+        let exact = |key: &[u8]| {
+            key.try_into()
+                .map_err(|_| StoreError::Corrupt { what: "public_key" })
+        };
+        let key: Option<[u8; 32]> = key.map(exact).transpose()?;
+        Ok(TokenRow {
+            label: row.field("label")?,
+            created_at: row.uint("created_at")?,
+            expires_at: row.uint("expires_at")?,
+            used_by: key.map(|key| DeviceId::of_public_key(&key)),
+        })
+    };
+    all(
+        pool,
+        "listing enrolment tokens",
+        query.bind(i64::from(limit)),
+        parse,
+    )
+    .await
+}
+
+/// Answers by image, of one device or all.
+pub(in crate::sqlite) async fn serving(
+    pool: &SqlitePool,
+    device: Option<DeviceId>,
+) -> Result<Vec<(Digest, ServingTotals)>, StoreError> {
+    let query = sqlx::query(
+        "SELECT image, SUM(answers) AS answers, SUM(errors) AS errors, SUM(rejected) AS rejected, \
+         SUM(flagged) AS flagged, SUM(cascaded) AS cascaded, SUM(degraded) AS degraded FROM serving \
+         WHERE ?1 IS NULL OR device = ?1 GROUP BY image",
+    );
+    let parse = |row: &SqliteRow| {
+        let totals = ServingTotals {
+            answers: row.uint("answers")?,
+            errors: row.uint("errors")?,
+            rejected: row.uint("rejected")?,
+            flagged: row.uint("flagged")?,
+            cascaded: row.uint("cascaded")?,
+            degraded: row.uint("degraded")?,
+        };
+        Ok((row.digest("image")?, totals))
+    };
+    all(
+        pool,
+        "summing answers",
+        query.bind(device.map(|id| id.0.to_vec())),
+        parse,
+    )
+    .await
+}
