@@ -4,6 +4,8 @@
 //! keeps NaN. The average is the sum of the taps in ascending order divided by the number of elements counted; bound
 //! γ_{kh·kw}·Σ|x| and half an ULP.
 
+use core::marker::PhantomData;
+
 use sanderling_simd::{Isa, SimdOp};
 
 use crate::ctx::{Ctx, Parts};
@@ -151,28 +153,26 @@ fn run<F: Fold + Sync>(
     ctx.ranges(pool.planes, grain, &|planes, task| {
         // SAFETY: one slice for each worker, and a worker runs one task at a time.
         let scratch = unsafe { scratch.part(task.worker * each..(task.worker + 1) * each) };
-        for plane in planes {
-            let x = &x[plane * plane_in..(plane + 1) * plane_in];
-            // SAFETY: each plane is in one task's range.
-            let y = unsafe { y.part(plane * plane_out..(plane + 1) * plane_out) };
-            let fold = core::marker::PhantomData::<F>;
-            ctx.isa.dispatch(Plane {
-                fold,
-                bands: &bands,
-                window: &window,
-                count,
-                x,
-                y,
-                scratch,
-            });
-        }
+        // SAFETY: a task's planes are its own.
+        let y = unsafe { y.part(planes.start * plane_out..planes.end * plane_out) };
+        let x = &x[planes.start * plane_in..planes.end * plane_in];
+        let fold = PhantomData::<F>;
+        ctx.isa.dispatch(Planes {
+            fold,
+            bands: &bands,
+            window: &window,
+            count,
+            x,
+            y,
+            scratch,
+        });
     });
     Ok(())
 }
 
-/// One plane.
-struct Plane<'a, F> {
-    fold: core::marker::PhantomData<F>,
+/// Neighbouring planes.
+struct Planes<'a, F> {
+    fold: PhantomData<F>,
     bands: &'a Bands,
     window: &'a Window,
     count: Count,
@@ -181,35 +181,56 @@ struct Plane<'a, F> {
     scratch: &'a mut [f32],
 }
 
-impl<F: Fold> SimdOp for Plane<'_, F> {
+impl<F: Fold> SimdOp for Planes<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
+        let Planes {
+            fold: _,
+            bands,
+            window,
+            count,
+            x,
+            y,
+            scratch,
+        } = self;
         let Window {
+            in_h,
+            in_w,
+            out_h,
             out_w,
             kernel: [kh, kw],
             ..
-        } = *self.window;
-        let (phases, sums) = self.bands.split(self.scratch);
-        let _ = self.fold;
-        for band in self.bands.iter() {
-            self.bands.fill(isa, self.x, &band, F::IDENTITY, phases);
-            let mut offsets = [0; TAPS];
-            for first in (0..kh * kw).step_by(TAPS) {
-                let n = TAPS.min(kh * kw - first);
-                for (i, offset) in offsets[..n].iter_mut().enumerate() {
-                    *offset = self.bands.offset((first + i) / kw, (first + i) % kw);
+        } = *window;
+        let (phases, sums) = bands.split(scratch);
+        let mut padded = false;
+        for (x, y) in x
+            .chunks_exact((in_h * in_w).max(1))
+            .zip(y.chunks_exact_mut((out_h * out_w).max(1)))
+        {
+            for band in bands.iter() {
+                let pad = (!padded || !bands.single()).then_some(F::IDENTITY);
+                bands.fill(isa, x, &band, pad, phases);
+                padded = true;
+                let mut offsets = [0; TAPS];
+                for first in (0..kh * kw).step_by(TAPS) {
+                    let n = TAPS.min(kh * kw - first);
+                    for (i, offset) in offsets[..n].iter_mut().enumerate() {
+                        *offset = bands.offset((first + i) / kw, (first + i) % kw);
+                    }
+                    let taps = (&offsets[..n], &[1.0; TAPS][..n]);
+                    bands.fold::<I, Unweighted<F>>(isa, band.len(), taps, phases, sums, first > 0);
                 }
-                let taps = (&offsets[..n], &[1.0; TAPS][..n]);
-                let more = first > 0;
-                self.bands
-                    .fold::<I, Unweighted<F>>(isa, band.len(), taps, phases, sums, more);
-            }
-            for (row, oy) in band.enumerate() {
-                let sums = self.bands.row(sums, row);
-                let y = &mut self.y[oy * out_w..][..out_w];
-                divide(self.window, self.count, oy, sums, y);
+                for (row, oy) in band.enumerate() {
+                    divide(
+                        window,
+                        count,
+                        oy,
+                        bands.row(sums, row),
+                        &mut y[oy * out_w..][..out_w],
+                    );
+                }
             }
         }
     }

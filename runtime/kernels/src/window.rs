@@ -165,14 +165,20 @@ impl Bands {
         ((y % sh) * sw + x % sw) * self.phase() + y / sh * self.pitch + x / sw
     }
 
-    /// Fills the phases with what output rows `band` need of `plane`; `pad` stands around it.
+    /// Whether one band is the whole plane: padding then lies where it lay in the plane before.
+    pub(crate) fn single(&self) -> bool {
+        self.rows >= self.window.out_h
+    }
+
+    /// Fills the phases with what output rows `band` need of `plane`. With `pad`, that value is put around it; without,
+    /// the padding of an earlier plane is still there.
     #[inline(always)]
     pub(crate) fn fill<I: Isa>(
         &self,
         isa: I,
         plane: &[f32],
         band: &Range<usize>,
-        pad: f32,
+        pad: Option<f32>,
         phases: &mut [f32],
     ) {
         let Window {
@@ -182,22 +188,51 @@ impl Bands {
             pads: [top, left],
             ..
         } = self.window;
+        let rows = band.len() + self.halo;
         for p in 0..sh {
-            for row in 0..band.len() + self.halo {
-                let y = (band.start + row) * sh + p;
-                let source = y
-                    .checked_sub(top)
-                    .filter(|&y| y < in_h)
-                    .map(|y| &plane[y * in_w..][..in_w]);
-                for q in 0..sw {
-                    let at = (p * sw + q) * self.phase() + row * self.pitch;
-                    let to = &mut phases[at..at + self.pitch];
-                    match source {
-                        Some(source) => fill_row(isa, source, q, sw, left, pad, to),
-                        None => to.fill(pad),
+            // Row i of the phase is row (band.start + i)·sh + p − top of the plane.
+            let behind = band.start * sh + p;
+            let within = inside(top, behind, sh, in_h, rows);
+            let source = within.start * sh + behind - top.min(within.start * sh + behind);
+            let phase = |q: usize| (p * sw + q) * self.phase();
+            for q in 0..sw {
+                let columns = inside(left, q, sw, in_w, self.pitch);
+                if let Some(pad) = pad {
+                    self.pad(&mut phases[phase(q)..], rows, &within, &columns, pad);
+                }
+                let from = (columns.start * sw + q).saturating_sub(left);
+                // With a stride of 2 both phases of a row are taken from one reading of it (below).
+                if sw != 2 && !columns.is_empty() {
+                    for (i, row) in within.clone().enumerate() {
+                        let source = &plane[(source + i * sh) * in_w..][..in_w];
+                        let to = &mut phases[phase(q) + row * self.pitch..][columns.clone()];
+                        copy_strided(isa, &source[from..], sw, to);
                     }
                 }
             }
+            if sw == 2 {
+                let columns = [
+                    inside(left, 0, 2, in_w, self.pitch),
+                    inside(left, 1, 2, in_w, self.pitch),
+                ];
+                for (i, row) in within.clone().enumerate() {
+                    let source = &plane[(source + i * sh) * in_w..][..in_w];
+                    let at = [0, 1].map(|q| phase(q) + row * self.pitch + columns[q].start);
+                    let lens = [columns[0].len(), columns[1].len()];
+                    split(isa, source, left % 2, phases, at, lens);
+                }
+            }
+        }
+    }
+
+    /// Puts `pad` around what a phase holds of the plane.
+    fn pad(&self, phase: &mut [f32], rows: usize, within: &Range<usize>, columns: &Range<usize>, pad: f32) {
+        phase[..within.start * self.pitch].fill(pad);
+        phase[within.end * self.pitch..rows * self.pitch].fill(pad);
+        for row in within.clone() {
+            let row = &mut phase[row * self.pitch..][..self.pitch];
+            row[..columns.start].fill(pad);
+            row[columns.end..].fill(pad);
         }
     }
 
@@ -326,30 +361,45 @@ impl<F: Fold> Taps for Unweighted<F> {
     }
 }
 
-/// `to[i] = padded[i · step + q]`, the row padded with `left` times `pad` and as many as needed to the right.
+/// The i below `len` for which i·step + shift − front lies in 0..input; empty where there are none.
 #[inline(always)]
-fn fill_row<I: Isa>(isa: I, source: &[f32], q: usize, step: usize, left: usize, pad: f32, to: &mut [f32]) {
-    // The first i at or behind the source's first element, and the first behind its last.
-    let first = left.saturating_sub(q).div_ceil(step).min(to.len());
-    let last = (source.len() + left)
-        .saturating_sub(q)
+fn inside(front: usize, shift: usize, step: usize, input: usize, len: usize) -> Range<usize> {
+    let first = front.saturating_sub(shift).div_ceil(step).min(len);
+    let last = (input + front)
+        .saturating_sub(shift)
         .div_ceil(step)
-        .clamp(first, to.len());
-    to[..first].fill(pad);
-    to[last..].fill(pad);
-    if first == last {
-        return;
+        .clamp(first, len);
+    first..last
+}
+
+/// `to[i] = from[i · step]`.
+#[inline(always)]
+fn copy_strided<I: Isa>(isa: I, from: &[f32], step: usize, to: &mut [f32]) {
+    if step == 1 {
+        return copy(isa, &from[..to.len()], to);
     }
-    let from = &source[first * step + q - left..];
-    let to = &mut to[first..last];
-    match step {
-        1 => copy(isa, &from[..to.len()], to),
-        2 => copy_even(isa, from, to),
-        _ => {
-            for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
-                *to = *from;
-            }
-        }
+    for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
+        *to = *from;
+    }
+}
+
+/// Takes a row apart into both phases of a stride of 2: phase `even`, which starts at `at[even]`, gets the elements of
+/// even index, the other one the rest; `lens` of them each.
+#[inline(always)]
+fn split<I: Isa>(isa: I, source: &[f32], even: usize, phases: &mut [f32], at: [usize; 2], lens: [usize; 2]) {
+    let (even_at, odd_at) = (at[even], at[1 - even]);
+    let (even, odd) = (lens[even], lens[1 - even]);
+    let mut i = 0;
+    while i < even.max(odd) {
+        let rest = &source[(2 * i).min(source.len())..];
+        let (first, second) = rest.split_at(rest.len().min(I::LANES));
+        let second = &second[..second.len().min(I::LANES)];
+        let (a, b) = isa.deinterleave(isa.load_partial(first), isa.load_partial(second));
+        let n = even.saturating_sub(i).min(I::LANES);
+        isa.store_partial(&mut phases[even_at + i..][..n], a);
+        let n = odd.saturating_sub(i).min(I::LANES);
+        isa.store_partial(&mut phases[odd_at + i..][..n], b);
+        i += I::LANES;
     }
 }
 
@@ -365,14 +415,19 @@ pub(crate) fn copy_even<I: Isa>(isa: I, from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Copies a short row without a call.
+/// Copies a short row without a call: whole vectors, the last of which overlaps the one before.
 #[inline(always)]
 pub(crate) fn copy<I: Isa>(isa: I, from: &[f32], to: &mut [f32]) {
-    let mut from = from.chunks_exact(I::LANES);
-    let mut to = to.chunks_exact_mut(I::LANES);
-    for (from, to) in from.by_ref().zip(to.by_ref()) {
-        isa.store(to, isa.load(from));
+    let n = from.len();
+    assert!(to.len() == n);
+    if n < I::LANES {
+        return isa.store_partial(to, isa.load_partial(from));
     }
-    let (from, to) = (from.remainder(), to.into_remainder());
-    isa.store_partial(&mut to[..from.len()], isa.load_partial(from));
+    let mut i = 0;
+    while i < n {
+        let at = i.min(n - I::LANES);
+        // SAFETY: at + LANES <= n, the length of both.
+        unsafe { isa.store_ptr(to.as_mut_ptr().add(at), isa.load_ptr(from.as_ptr().add(at))) };
+        i += I::LANES;
+    }
 }

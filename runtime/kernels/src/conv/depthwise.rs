@@ -2,6 +2,8 @@
 //!
 //! The sums of a band stay in the L1 cache; as its rows are copied out they take bias, residual and activation.
 
+use core::ops::Range;
+
 use sanderling_simd::{Isa, SimdOp};
 
 use super::{Conv2d, KERNEL};
@@ -41,7 +43,6 @@ pub(super) fn run(
         scratch.len(),
     )?;
     let (plane_in, plane_out) = (window.in_h * window.in_w, window.out_h * window.out_w);
-    let multiplier = conv.out_channels / conv.in_channels;
     let mut offsets = [0; MAX_TAPS];
     let offsets = &mut offsets[..taps];
     for (t, offset) in offsets.iter_mut().enumerate() {
@@ -51,80 +52,142 @@ pub(super) fn run(
     let (y, scratch) = (Parts::new(y), Parts::new(scratch));
     let grain = (16 * 1024 / (plane_out * taps).max(1)).max(1);
     ctx.ranges(conv.batch * conv.out_channels, grain, &|planes, task| {
-        // SAFETY: one slice for each worker, and a worker runs one task at a time.
-        let scratch = unsafe { scratch.part(task.worker * each..(task.worker + 1) * each) };
-        for plane in planes {
-            let (image, channel) = (plane / conv.out_channels, plane % conv.out_channels);
-            let from = (image * conv.in_channels + channel / multiplier) * plane_in;
-            let out = plane * plane_out..(plane + 1) * plane_out;
-            ctx.isa.dispatch(Plane {
-                bands: &bands,
-                window,
-                offsets,
-                x: &x[from..from + plane_in],
-                weights: &weights[channel * taps..(channel + 1) * taps],
-                bias: bias.map_or(0.0, |b| b[channel]),
-                residual: residual.map(|r| &r[out.clone()]),
-                act,
-                // SAFETY: each plane is in one task's range.
-                y: unsafe { y.part(out) },
-                scratch,
-            });
-        }
+        // SAFETY: one slice for each worker, and a worker runs one task at a time; a task's planes are its own.
+        let (scratch, y) = unsafe {
+            (
+                scratch.part(task.worker * each..(task.worker + 1) * each),
+                y.part(planes.start * plane_out..planes.end * plane_out),
+            )
+        };
+        ctx.isa.dispatch(Planes {
+            conv,
+            window,
+            bands: &bands,
+            offsets,
+            planes,
+            x: &x[..conv.batch * conv.in_channels * plane_in],
+            weights,
+            bias,
+            residual,
+            act,
+            y,
+            scratch,
+        });
     });
     Ok(())
 }
 
-/// One output plane.
-struct Plane<'a> {
-    bands: &'a Bands,
+/// Neighbouring output planes.
+struct Planes<'a> {
+    conv: &'a Conv2d,
     window: &'a Window,
+    bands: &'a Bands,
     /// Where each tap starts in the phases.
     offsets: &'a [usize],
+    planes: Range<usize>,
+    /// All planes of the input.
     x: &'a [f32],
     weights: &'a [f32],
-    bias: f32,
+    bias: Option<&'a [f32]>,
+    /// As large as the whole output.
     residual: Option<&'a [f32]>,
     act: Option<Unary>,
+    /// The output of `planes`.
     y: &'a mut [f32],
     scratch: &'a mut [f32],
 }
 
-impl SimdOp for Plane<'_> {
+impl SimdOp for Planes<'_> {
     type Output = ();
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
-        let (bands, out_w) = (self.bands, self.window.out_w);
+        let Window {
+            in_h,
+            in_w,
+            out_h,
+            out_w,
+            ..
+        } = *self.window;
+        let (plane_in, plane_out) = (in_h * in_w, out_h * out_w);
+        let Conv2d {
+            in_channels,
+            out_channels,
+            ..
+        } = *self.conv;
+        let (bands, taps) = (self.bands, self.offsets.len());
         let (lo, hi, act) = match self.act {
             Some(Unary::Relu) => (0.0, f32::INFINITY, None),
             Some(Unary::Clip { min, max }) => (min, max, None),
             act => (f32::NEG_INFINITY, f32::INFINITY, act),
         };
-        let (bias, lo, hi) = (isa.splat(self.bias), isa.splat(lo), isa.splat(hi));
         let (phases, sums) = bands.split(self.scratch);
-        for band in bands.iter() {
-            bands.fill(isa, self.x, &band, 0.0, phases);
-            bands.fold::<I, Weighted>(isa, band.len(), (self.offsets, self.weights), phases, sums, false);
-            for (row, oy) in band.clone().enumerate() {
-                let sums = bands.row(sums, row);
-                let y = &mut self.y[oy * out_w..][..out_w];
-                let mut c = 0;
-                while c < out_w {
-                    let n = (out_w - c).min(I::LANES);
-                    let mut v = isa.add(isa.load_partial(&sums[c..c + n]), bias);
-                    if let Some(residual) = self.residual {
-                        v = isa.add(v, isa.load_partial(&residual[oy * out_w + c..][..n]));
-                    }
-                    isa.store_partial(&mut y[c..c + n], isa.clamp(v, lo, hi));
-                    c += n;
+        let first = self.planes.start;
+        for (plane, y) in self.planes.zip(self.y.chunks_exact_mut(plane_out)) {
+            let (image, channel) = (plane / out_channels, plane % out_channels);
+            let from = image * in_channels + channel / (out_channels / in_channels);
+            let x = &self.x[from * plane_in..][..plane_in];
+            let weights = &self.weights[channel * taps..][..taps];
+            let finish = Finish {
+                bias: self.bias.map_or(0.0, |b| b[channel]),
+                residual: self.residual.map(|r| &r[plane * plane_out..][..plane_out]),
+                lo,
+                hi,
+            };
+            for band in bands.iter() {
+                let pad = (plane == first || !bands.single()).then_some(0.0);
+                bands.fill(isa, x, &band, pad, phases);
+                bands.fold::<I, Weighted>(isa, band.len(), (self.offsets, weights), phases, sums, false);
+                for (row, oy) in band.enumerate() {
+                    finish.row(
+                        isa,
+                        bands.row(sums, row),
+                        oy * out_w,
+                        &mut y[oy * out_w..][..out_w],
+                    );
                 }
             }
             if let Some(act) = act {
-                let y = &mut self.y[band.start * out_w..band.end * out_w];
-                // SAFETY: one row that is the band's slice.
+                // SAFETY: one row that is the plane.
                 unsafe { map_rows(isa, act, y.as_mut_ptr(), 1, y.len(), y.len()) };
             }
+        }
+    }
+}
+
+/// What a plane's sums take as they are copied out.
+struct Finish<'a> {
+    bias: f32,
+    residual: Option<&'a [f32]>,
+    lo: f32,
+    hi: f32,
+}
+
+impl Finish<'_> {
+    /// Copies one row out; `at` is where it starts in the plane.
+    #[inline(always)]
+    fn row<I: Isa>(&self, isa: I, sums: &[f32], at: usize, y: &mut [f32]) {
+        let (bias, lo, hi) = (isa.splat(self.bias), isa.splat(self.lo), isa.splat(self.hi));
+        let n = y.len();
+        let sums = &sums[..n];
+        let residual = self.residual.map(|r| &r[at..at + n]);
+        if n < I::LANES {
+            let mut v = isa.add(isa.load_partial(sums), bias);
+            if let Some(residual) = residual {
+                v = isa.add(v, isa.load_partial(residual));
+            }
+            return isa.store_partial(y, isa.clamp(v, lo, hi));
+        }
+        let mut i = 0;
+        while i < n {
+            // The last vector overlaps the one before: the same sums give the same results.
+            let at = i.min(n - I::LANES);
+            let mut v = isa.add(isa.load(&sums[at..]), bias);
+            if let Some(residual) = residual {
+                v = isa.add(v, isa.load(&residual[at..]));
+            }
+            isa.store(&mut y[at..], isa.clamp(v, lo, hi));
+            i += I::LANES;
         }
     }
 }
