@@ -428,19 +428,20 @@ fn fleet<S: Storage>(
     match (stored, given) {
         (None, None) => Err(AgentError::NotEnrolled),
         (Some(stored), None) => Ok((stored, reply)),
+        (Some(stored), Some(given)) if stored == given => Ok((given, reply)),
         (Some(stored), Some(given)) => {
             let same_roots =
                 (stored.image_root, stored.director_root) == (given.image_root, given.director_root);
-            if reply.is_some() && (stored.server != given.server || !same_roots) {
+            if reply.is_some() && !same_roots {
                 return Err(AgentError::OtherFleet {
                     stored: stored.server,
                     given: given.server,
                 });
             }
-            if stored != given {
-                keep(storage, &given)?;
-            }
-            Ok((given, reply))
+            // The same fleet at another address, or a new token: the device enrols again with the key it has.
+            storage.remove_blob(ENROLLED).map_err(SlotsError::from)?;
+            keep(storage, &given)?;
+            Ok((given, None))
         }
         (None, Some(given)) => {
             keep(storage, &given)?;

@@ -29,6 +29,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether the budget has a retry left.
+    pub(crate) fn has_retries(&self) -> bool {
+        self.retries > 0
+    }
+
     /// Milliseconds to wait after a failure; `at_least` is what the server asked for.
     pub(crate) fn failure(
         &mut self,

@@ -43,7 +43,7 @@ impl fmt::Display for AgentError {
             }
             Self::OtherFleet { stored, given } => write!(
                 f,
-                "this state belongs to the fleet of {stored} or pins other roots; the enrolment string is for {given}: \
+                "this state belongs to the fleet of {stored}, the enrolment string for {given} pins other roots: \
                  use another state folder for another fleet"
             ),
             Self::Slots(error) => error.fmt(f),

@@ -93,11 +93,20 @@ impl<S: Storage> Agent<S> {
         }
     }
 
-    /// The doorbell rang.
+    /// The doorbell rang: the server is there, so a back-off ends early as long as retries are left.
     pub(crate) fn ring(&mut self, now: Now) {
         self.check_in_at = self.check_in_at.min(now.uptime_ms);
         let checking_in = |request: &InFlight| matches!(request.purpose, Purpose::CheckIn { .. });
         self.ring_again |= self.in_flight.as_ref().is_some_and(checking_in);
+        if self.backoff.has_retries() {
+            let jitter = self.entropy.number() % self.config.network.backoff_base_ms.max(1);
+            self.quiet_until = self.quiet_until.min(now.uptime_ms + jitter);
+        }
+    }
+
+    /// News that the fleet should have now and not at the next poll.
+    pub(crate) fn check_in_soon(&mut self, now: Now) {
+        self.check_in_at = self.check_in_at.min(now.uptime_ms);
     }
 
     fn enrol(&mut self, now: Now) {

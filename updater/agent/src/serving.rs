@@ -216,7 +216,7 @@ impl<S: Storage> Agent<S> {
                         "the trial is over, the image stands",
                     );
                     self.serve(now);
-                    self.check_in_at = self.check_in_at.min(now.uptime_ms.saturating_add(1_000));
+                    self.check_in_soon(now);
                 }
                 Err(error) => self.storage_failed(now, error),
             },
@@ -231,7 +231,7 @@ impl<S: Storage> Agent<S> {
                 self.trial_due = None;
                 self.event(now, kind, left, why);
                 self.serve(now);
-                self.check_in_at = now.uptime_ms;
+                self.check_in_soon(now);
             }
             Err(error) => self.storage_failed(now, error),
         }

@@ -96,6 +96,7 @@ impl<S: Storage> Agent<S> {
                     "the director sent the device back",
                 );
                 self.serve(now);
+                self.check_in_soon(now);
             }
             Err(error) => self.storage_failed(now, error),
         }
@@ -202,6 +203,7 @@ impl<S: Storage> Agent<S> {
                 self.event(now, EventKind::Activated, Some(at), "on trial");
                 self.begin_watch(now);
                 self.serve(now);
+                self.check_in_soon(now);
             }
         }
         Ok(())
@@ -301,7 +303,7 @@ impl<S: Storage> Agent<S> {
                 self.goal = None;
                 self.event(now, EventKind::SelfTestFailed, Some(at), why);
                 // Bad news travels fast: the rollout stops for everybody at the first of these.
-                self.check_in_at = now.uptime_ms;
+                self.check_in_soon(now);
             }
         }
     }

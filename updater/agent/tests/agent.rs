@@ -477,7 +477,7 @@ fn a_dead_server_is_not_stormed() {
 
 #[test]
 fn a_state_belongs_to_one_fleet() {
-    let (fleet, mut device) = on(1);
+    let (mut fleet, mut device) = on(1);
     let held = device.agent.storage().live().clone();
     let mut config = Device::config(&fleet);
     config.enrolment = None;
@@ -490,11 +490,24 @@ fn a_state_belongs_to_one_fleet() {
         )
         .is_ok()
     );
-    config.enrolment = Some(fleet.enrolment("https://elsewhere.example"));
-    let error = Device::start(FaultyStorage::new(held, None), config.clone(), device.now, 1)
-        .err()
-        .unwrap();
+    let mut other = fleet.enrolment("https://elsewhere.example");
+    other.director_root = digest(9);
+    config.enrolment = Some(other);
+    let error = Device::start(
+        FaultyStorage::new(held.clone(), None),
+        config.clone(),
+        device.now,
+        1,
+    )
+    .err()
+    .unwrap();
     assert!(matches!(error, AgentError::OtherFleet { .. }), "{error}");
+    // The same fleet at another address is the same fleet: the device enrols there with the key it has.
+    config.enrolment = Some(fleet.enrolment("http://127.0.0.1:2"));
+    let mut moved = Device::start(FaultyStorage::new(held, None), config.clone(), device.now, 1).unwrap();
+    assert!(!moved.agent.is_enrolled());
+    moved.run(&mut fleet, 5);
+    assert!(moved.agent.is_enrolled() && moved.is_confirmed_on(1));
     config.enrolment = None;
     let error = Device::start(FaultyStorage::new(medium(), None), config, device.now, 1)
         .err()

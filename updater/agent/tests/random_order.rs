@@ -126,7 +126,7 @@ fn apply(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, ..ProptestConfig::default() })]
     #[test]
     fn nothing_is_lost_in_any_order(happenings in proptest::collection::vec(happening(), 1..40)) {
         let mut fleet = Fleet::new();

@@ -6,7 +6,7 @@ use crate::server::Server;
 use sanderling_agent::{NetworkPolicy, Report, Running, TrialPolicy};
 use sanderling_drivers::{DriverError, Handle, Host, ModelFile, ModelHost, Models, Options, words};
 use sanderling_trust::Mode;
-use sanderling_wire::{Digest, PairedOutcome, ServingWindow, Sketch};
+use sanderling_wire::{Digest, EnrolmentString, PairedOutcome, ServingWindow, Sketch};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +68,10 @@ pub struct Device {
 }
 
 pub fn options(folder: &Path, server: &Server) -> Options {
+    options_for(folder, server.enrolment())
+}
+
+pub fn options_for(folder: &Path, enrolment: EnrolmentString) -> Options {
     let trial = TrialPolicy {
         min_seconds: 1,
         min_answers: 4,
@@ -84,7 +88,7 @@ pub fn options(folder: &Path, server: &Server) -> Options {
         ..NetworkPolicy::default()
     };
     Options {
-        enrolment: Some(server.enrolment()),
+        enrolment: Some(enrolment),
         trial,
         network,
         ..Options::new(folder, fleet::hardware(), fleet::runtime())
