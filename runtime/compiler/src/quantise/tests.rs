@@ -1,7 +1,7 @@
 //! The quantiser over small graphs: scales, rounding, what is left alone, how far results move.
 
 use super::*;
-use crate::testing::{Build, TABLE, evaluate, operators, relative_difference, sample_inputs};
+use crate::testing::{Build, evaluate, operators, relative_difference, sample_inputs};
 
 fn all() -> QuantiseOptions {
     QuantiseOptions {
@@ -87,7 +87,6 @@ fn every_operator_with_weights_takes_them() {
             relative_difference(&evaluate(&quantised, &inputs)[0], &evaluate(&graph, &inputs)[0]);
         assert!(difference > 0.0 && difference < 0.02, "{difference}");
     }
-    let _ = TABLE;
 }
 
 #[test]
