@@ -131,7 +131,7 @@ impl Member {
         let child = Command::new(&self.exe)
             .args(["-v", "demo", "--role"])
             .arg(&role)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

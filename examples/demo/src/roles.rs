@@ -131,6 +131,14 @@ impl Device {
             answers: Some(self.answers),
         })?;
         let (stop, stopped) = channel();
+        // The pipe to the story ends with it: no device outlives a demo that was killed.
+        let orphaned = stop.clone();
+        std::thread::Builder::new()
+            .name("story".to_string())
+            .spawn(move || {
+                drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+                drop(orphaned.send(()));
+            })?;
         // The first signal ends the device in good order; a second one finds nobody listening.
         ctrlc::set_handler(move || drop(stop.send(())))?;
         stopped.recv()?;

@@ -137,7 +137,9 @@ impl Fleet {
             .arg(bundle)
             .arg("--keys")
             .arg(self.trust().join("offline"));
-        drop(succeed(command.arg("--repo").arg(self.trust().join("image")).args(more)));
+        drop(succeed(
+            command.arg("--repo").arg(self.trust().join("image")).args(more),
+        ));
     }
 
     /// The command that publishes a bundle from an image repository.
@@ -155,7 +157,11 @@ impl Fleet {
 
     /// Publishes a bundle that was signed.
     pub fn publish(&self, bundle: &Path, more: &[&str]) {
-        drop(json(&mut self.publish_from(bundle, &self.trust().join("image"), more)));
+        drop(json(&mut self.publish_from(
+            bundle,
+            &self.trust().join("image"),
+            more,
+        )));
     }
 
     /// The command that runs the server, with keys from `trust`.

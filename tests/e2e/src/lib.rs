@@ -127,6 +127,20 @@ impl Running {
         )
     }
 
+    /// SIGINT, as Ctrl-C sends it.
+    ///
+    /// # Panics
+    /// Where there is no `kill` command.
+    pub fn interrupt(&self) {
+        let status = Command::new("kill")
+            .args(["-INT", &self.0.id().to_string()])
+            .status();
+        assert!(
+            status.expect("`kill` is a standard command").success(),
+            "the process is gone already"
+        );
+    }
+
     /// SIGKILL, at once.
     pub fn kill(&mut self) {
         // It may have ended by itself; then there is nothing to kill.

@@ -133,7 +133,10 @@ fn the_doorbell_rings_again_after_the_broker_was_killed() {
             .any(|device| device.serving().as_ref() == Some(&VERSIONS.new.digest))
             .then_some(())
     });
-    drop(succeed(&mut fleet.operator("rollout", &["rollback", &rollout, "--why", "to see them go back"])));
+    drop(succeed(&mut fleet.operator(
+        "rollout",
+        &["rollback", &rollout, "--why", "to see them go back"],
+    )));
     wait_for("both on the old version", PATIENCE, || {
         devices
             .iter()
