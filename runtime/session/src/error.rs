@@ -79,6 +79,18 @@ pub enum SessionError {
     },
 }
 
+impl SessionError {
+    /// Whether the input is to blame: another input may be answered.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        let pipeline_or_value = matches!(
+            self,
+            Self::InputName { .. } | Self::InputType { .. } | Self::InputValue { .. }
+        );
+        pipeline_or_value || matches!(self, Self::Pipeline { .. } | Self::Core(CoreError::Input { .. }))
+    }
+}
+
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
