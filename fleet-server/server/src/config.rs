@@ -186,6 +186,9 @@ pub struct Limits {
     pub connections: usize,
     /// MQTT connections at a time.
     pub mqtt_connections: usize,
+    /// Milliseconds that 19 of 20 answers of a window must stay under. A device that does not fails the health metric
+    /// `latency`, on the new version and on the old one alike. None: latency is not judged.
+    pub latency_p95_ms: Option<u64>,
 }
 
 impl Default for Limits {
@@ -194,6 +197,7 @@ impl Default for Limits {
             image_bytes: 1 << 30,
             connections: 16_384,
             mqtt_connections: 65_536,
+            latency_p95_ms: None,
         }
     }
 }

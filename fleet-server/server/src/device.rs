@@ -12,7 +12,8 @@ use sanderling_store::{CheckInWrite, Enrolment};
 use sanderling_trust::PublicKey;
 use sanderling_trust::http_sig::{Proof, Request, Unverified};
 use sanderling_wire::{
-    CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody, api,
+    CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody,
+    ServingWindow, api,
 };
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -251,7 +252,7 @@ pub(crate) async fn check_in(
         device,
         now,
         signed_at: proof.created,
-        failed_metrics: failed_metrics(&check_in.records),
+        failed_metrics: failed_metrics(&check_in.records, app.config.limits.latency_p95_ms),
         mint: app.minter.policy(device, app.registry.versions().1),
         check_in,
     };
@@ -273,17 +274,66 @@ pub(crate) async fn check_in(
 }
 
 /// Health metrics that the telemetry fails, by one rule for every device.
-fn failed_metrics(records: &[Record]) -> Vec<String> {
-    let failing = records.iter().any(|record| match &record.body {
-        RecordBody::Serving(window) => {
-            let asked = window.answers.saturating_add(window.errors);
-            asked >= MIN_ANSWERS && window.errors as f64 > MAX_ERROR_SHARE * asked as f64
-        }
-        _ => false,
-    });
-    if failing {
-        vec!["errors".to_owned()]
-    } else {
-        Vec::new()
+fn failed_metrics(records: &[Record], latency_p95_ms: Option<u64>) -> Vec<String> {
+    let windows = || {
+        records.iter().filter_map(|record| match &record.body {
+            RecordBody::Serving(window) if window.answers.saturating_add(window.errors) >= MIN_ANSWERS => {
+                Some(window)
+            }
+            _ => None,
+        })
+    };
+    let asked = |window: &ServingWindow| window.answers.saturating_add(window.errors) as f64;
+    let mut failed = Vec::new();
+    if windows().any(|window| window.errors as f64 > MAX_ERROR_SHARE * asked(window)) {
+        failed.push("errors".to_owned());
+    }
+    let slow = |window: &ServingWindow, limit: u64| {
+        window
+            .latency_us
+            .quantile(0.95)
+            .is_some_and(|micros| micros > 1000.0 * limit as f64)
+    };
+    if latency_p95_ms.is_some_and(|limit| windows().any(|window| slow(window, limit))) {
+        failed.push("latency".to_owned());
+    }
+    failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_wire::Sketch;
+
+    #[test]
+    fn windows_fail_by_share_of_errors_and_by_latency() {
+        let record = |answers, errors, micros: f64| {
+            let mut latency_us = Sketch::new();
+            (0..answers).for_each(|_| latency_us.add(micros));
+            let window = ServingWindow {
+                image: Digest([1; 32]),
+                seconds: 10,
+                answers,
+                errors,
+                rejected_inputs: 0,
+                flagged_inputs: 0,
+                cascaded: 0,
+                degraded: 0,
+                latency_us,
+                confidence: [0; 10],
+                classes: Vec::new(),
+            };
+            [Record {
+                sequence: 0,
+                time: 0,
+                body: RecordBody::Serving(window),
+            }]
+        };
+        assert!(failed_metrics(&record(100, 5, 100.0), Some(1)).is_empty());
+        assert_eq!(failed_metrics(&record(100, 9, 100.0), Some(1)), ["errors"]);
+        assert_eq!(failed_metrics(&record(100, 0, 3000.0), Some(1)), ["latency"]);
+        assert!(failed_metrics(&record(100, 0, 3000.0), None).is_empty());
+        // Too few answers say nothing.
+        assert!(failed_metrics(&record(3, 3, 3000.0), Some(1)).is_empty());
     }
 }

@@ -19,8 +19,6 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Rollouts looked at; older ones are read one by one.
-pub(crate) const MAX_ROLLOUTS: u32 = 1000;
 /// The setting that holds the emergency brake.
 const FREEZE: &str = "freeze";
 /// The alias that says which version of a model the fleet runs.
@@ -85,8 +83,7 @@ pub(crate) async fn run(app: Shared) {
 /// Plans every live rollout once.
 async fn look(app: &App) -> Result<(), Problem> {
     let _alone = app.operations.lock().await;
-    let rows = app.store.rollouts(MAX_ROLLOUTS).await?;
-    let live: Vec<_> = rows.into_iter().filter(|row| is_live(&row.status)).collect();
+    let live = app.store.live_rollouts().await?;
     app.metrics.live_rollouts.set(live.len() as i64);
     if live.is_empty() {
         return Ok(());
@@ -104,11 +101,6 @@ async fn look(app: &App) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// Whether a stored status is one that evidence still counts for.
-pub(crate) fn is_live(status: &str) -> bool {
-    matches!(status, "running" | "paused")
 }
 
 /// Calls `f` with the planner's input.

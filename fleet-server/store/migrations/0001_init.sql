@@ -131,6 +131,7 @@ CREATE TABLE rollout (
     created_by TEXT    NOT NULL,
     state      TEXT    NOT NULL
 ) STRICT;
+CREATE INDEX rollout_status ON rollout (status);
 
 -- Who is in a rollout. A row is written once and only gains: times are filled in, never changed.
 CREATE TABLE assignment (

@@ -110,6 +110,9 @@ pub trait Store: Send + Sync + 'static {
     /// Rollouts, newest first.
     fn rollouts(&self, limit: u32) -> Pending<'_, Vec<RolloutRow>>;
 
+    /// Rollouts that evidence still counts for: running or paused.
+    fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>>;
+
     /// A rollout.
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>>;
 

@@ -3,7 +3,7 @@
 use crate::api::{NewRollout, RolloutView, Why};
 use crate::app::{App, Shared, random};
 use crate::auth::{Bearer, Reader};
-use crate::executor::{self, CHAMPION, Loaded, MAX_ROLLOUTS, State as Stored};
+use crate::executor::{self, CHAMPION, Loaded, State as Stored};
 use crate::idempotency::{Call, Outcome, once, parse};
 use crate::operator::fleet::reason;
 use crate::operator::versions::resolve;
@@ -19,6 +19,9 @@ use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
 use sanderling_wire::{DeviceId, RolloutId};
 use serde_json::json;
 use std::sync::Mutex;
+
+/// Rollouts in the list: each is read and looked at by the planner.
+const LISTED: u32 = 25;
 
 /// Starts a rollout.
 #[utoipa::path(post, path = "/v1/rollouts", request_body = NewRollout,
@@ -130,8 +133,8 @@ async fn base_of(app: &App, target: &Version, named: Option<&str>) -> Result<Ver
 
 /// One live rollout a model: two would move the same devices.
 async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Result<(), Problem> {
-    for row in app.store.rollouts(MAX_ROLLOUTS).await? {
-        if !executor::is_live(&row.status) || Some(row.id) == except {
+    for row in app.store.live_rollouts().await? {
+        if Some(row.id) == except {
             continue;
         }
         if app
@@ -181,10 +184,10 @@ fn unusable(error: Error) -> Problem {
     }
 }
 
-/// Rollouts, newest first.
+/// The newest rollouts, newest first.
 #[utoipa::path(get, path = "/v1/rollouts", responses((status = 200, body = Vec<RolloutView>)))]
 pub(crate) async fn list(State(app): State<Shared>, _: Reader) -> Result<Json<Vec<RolloutView>>, Problem> {
-    views(&app, 100).await.map(Json)
+    views(&app, LISTED).await.map(Json)
 }
 
 /// The newest rollouts as the API shows them.

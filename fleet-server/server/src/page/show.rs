@@ -1,6 +1,8 @@
 //! The pages that are looked at.
 
-use super::text::{ago, agreement, bytes, event, headline, health, iso, phase, tone, towards_stop};
+use super::text::{
+    ago, agreement, bytes, calm, event, exposure, headline, health, iso, phase, tone, towards_stop,
+};
 use super::{Refusal, render};
 use crate::api::{DeviceView, FleetView, RolloutView};
 use crate::app::{App, Shared};
@@ -75,6 +77,7 @@ struct Card {
     agreement: String,
     agreement_stop: u32,
     health: Vec<(String, u32)>,
+    calm: Option<String>,
     inference: String,
     holding: Vec<String>,
     excluded: usize,
@@ -110,16 +113,15 @@ impl Card {
             stages: stages.collect(),
             on_target: figures.on_target,
             population: figures.population,
-            exposure: format!(
-                "{} devices have the new version in this stage, {} run it, {} have run it long enough; {} are needed to go on.",
-                stage.assigned, stage.running, stage.exposed, stage.needed
-            ),
+            exposure: exposure(stage),
             agreement: agreement(&figures.agreement, &view.base_label),
             agreement_stop: towards_stop(figures.agreement.ln_e, figures.agreement.ln_stop),
+            calm: calm(&figures.health),
             health: figures
                 .health
                 .iter()
-                .map(|r| (health(r), towards_stop(r.ln_e, r.ln_stop)))
+                .filter(|reading| reading.target + reading.control > 0)
+                .map(|reading| (health(reading), towards_stop(reading.ln_e, reading.ln_stop)))
                 .collect(),
             inference: view.inference.clone(),
             holding: view.holding.clone(),
@@ -301,7 +303,7 @@ struct Rollouts {
 
 /// `GET /rollouts`.
 pub(super) async fn rollouts(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
-    let views = rollout_api::views(&app, 50).await?;
+    let views = rollout_api::views(&app, 25).await?;
     let cards = views.iter().map(|view| Card::new(view, app.now())).collect();
     render(&Rollouts {
         frame: Frame::new(&app, session, "rollouts").await?,

@@ -1,6 +1,7 @@
 //! Times, shares and states in words.
 
 use crate::api::{EventView, RolloutView};
+use sanderling_rollout::StageReading;
 use sanderling_rollout::gates::{AgreementReading, HealthReading};
 
 /// `12 s ago`.
@@ -69,15 +70,43 @@ pub(super) fn agreement(reading: &AgreementReading, base: &str) -> String {
     )
 }
 
+fn devices(n: u64) -> String {
+    if n == 1 {
+        "1 device".to_owned()
+    } else {
+        format!("{n} devices")
+    }
+}
+
+/// How far a stage has come, in words.
+pub(super) fn exposure(stage: &StageReading) -> String {
+    let StageReading {
+        assigned,
+        running,
+        exposed,
+        needed,
+        ..
+    } = stage;
+    let have = if *assigned == 1 { "has" } else { "have" };
+    format!(
+        "{} of this stage {have} been given the new version: {running} running it, {exposed} for long enough; going \
+         on asks for {needed}.",
+        devices(*assigned as u64)
+    )
+}
+
+/// The health metrics by which no device failed, in one line.
+pub(super) fn calm(readings: &[HealthReading]) -> Option<String> {
+    let calm: Vec<_> = readings
+        .iter()
+        .filter(|r| r.target + r.control == 0)
+        .map(|r| r.metric.as_str())
+        .collect();
+    (!calm.is_empty()).then(|| format!("No device of either version has failed by {}.", calm.join(", ")))
+}
+
 /// One health metric in words.
 pub(super) fn health(reading: &HealthReading) -> String {
-    let devices = |n: u64| {
-        if n == 1 {
-            "1 device".to_owned()
-        } else {
-            format!("{n} devices")
-        }
-    };
     format!(
         "{}: {} failed on the new version, {} on the old one.",
         reading.metric,

@@ -232,6 +232,10 @@ impl Store for SqliteStore {
         Box::pin(read::rollouts(&self.readers, limit))
     }
 
+    fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>> {
+        Box::pin(read::live_rollouts(&self.readers))
+    }
+
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>> {
         Box::pin(read::rollout(&self.readers, id))
     }
