@@ -204,12 +204,13 @@ impl Importer<'_> {
             proto.domain
         };
         let mut op_type = proto.op_type;
-        if domain.is_empty() && op_type == "ConstantOfShape" {
-            if let Some(value) = fill_value(&mut attributes) {
-                let name = format!("{label}/value");
-                inputs.insert(0, Some(scope.define(&name, Some(value.ty()), Some(value))));
-                op_type = "Expand".to_owned();
-            }
+        if domain.is_empty()
+            && op_type == "ConstantOfShape"
+            && let Some(value) = fill_value(&mut attributes)
+        {
+            let name = format!("{label}/value");
+            inputs.insert(0, Some(scope.define(&name, Some(value.ty()), Some(value))));
+            op_type = "Expand".to_owned();
         }
         // `operators::check` found an operator of this version, so it fits.
         let opset = opset_of(self.opsets, &domain)

@@ -42,9 +42,12 @@ fn constants(graph: &mut Graph) -> usize {
     changes
 }
 
+/// Operator, opset, inputs and number of outputs: what equal nodes have in common besides attributes.
+type Kind = (String, u16, Vec<Option<ValueId>>, usize);
+
 /// Makes readers of equal nodes read the first of them. Nodes are in order, so inputs are settled first.
 fn nodes(graph: &mut Graph, cx: &Context<'_>) -> usize {
-    let mut seen: HashMap<(String, u16, Vec<Option<ValueId>>, usize), Vec<usize>> = HashMap::new();
+    let mut seen: HashMap<Kind, Vec<usize>> = HashMap::new();
     let mut changes = 0;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];

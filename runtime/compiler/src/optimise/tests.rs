@@ -420,7 +420,10 @@ fn products_with_one_hot_rows_become_look_ups() {
         // Samples hold 0, 1 and 2: the last is in no column, and its row is zero.
         let left = check(graph.clone(), &["Reshape", "Clip", "Squeeze", "Gather"]);
         let odd = Tensor::from_slice(&[1, 4], &[-1i32, i32::MIN, i32::MAX, 1]).unwrap();
-        let (before, after) = (evaluate(&graph, &[odd.clone()]), evaluate(&left, &[odd]));
+        let (before, after) = (
+            evaluate(&graph, std::slice::from_ref(&odd)),
+            evaluate(&left, std::slice::from_ref(&odd)),
+        );
         assert_eq!(before[0].bytes(), after[0].bytes());
     }
 }

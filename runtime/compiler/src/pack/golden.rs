@@ -1,7 +1,7 @@
 //! Golden vectors: inputs given or drawn, outputs computed by the references.
 
 use sanderling_bundle::{DType, Expect, GoldenInput, GoldenOutput, GoldenVector, Sha256Digest, value_digest};
-use sanderling_core::plan::PlanView;
+use sanderling_core::plan::{Constants, PlanView};
 use sanderling_core::{OpTable, Tensor, TensorType, TensorView, reference};
 
 use super::{Progress, Stage};
@@ -58,7 +58,7 @@ impl Computed {
 /// Computes the vectors that the recipe asks for.
 pub(super) fn compute(
     plan: &PlanView<'_>,
-    constants: &Vec<Tensor>,
+    constants: &dyn Constants,
     table: OpTable<'_>,
     types: &[TensorType],
     recipe: &Recipe,

@@ -158,8 +158,9 @@ fn inputs(graph: &Graph, recipe: &Recipe) -> Result<(Vec<ValueSpec>, Vec<PreProc
     for id in &graph.inputs {
         let mut spec = spec(graph, *id)?;
         let said = recipe.inputs.get(&spec.name).cloned().unwrap_or_default();
-        // Written so that NaN is refused as well.
-        if said.range.is_some_and(|(low, high)| !(low <= high)) {
+        // NaN has no order, and is refused as well.
+        let ordered = |(low, high): (f64, f64)| low.partial_cmp(&high).is_some_and(|order| order.is_le());
+        if said.range.is_some_and(|range| !ordered(range)) {
             return Err(misfit(
                 format!("inputs.{}.range", spec.name),
                 "it is [lowest, highest]",

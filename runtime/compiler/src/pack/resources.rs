@@ -2,9 +2,9 @@
 
 use sanderling_core::infer::{self, Facts};
 use sanderling_core::memory::{self, Lifetime};
-use sanderling_core::plan::{Arena, NodeView, PlanView, ValueKind};
+use sanderling_core::plan::{Arena, Constants, NodeView, PlanView, ValueKind};
 use sanderling_core::shape::element_count;
-use sanderling_core::{Dim, Graph, OpTable, Tensor, TensorType, ValueId};
+use sanderling_core::{Dim, Graph, OpTable, TensorType, ValueId};
 
 use crate::error::CompileError;
 use crate::recipe::Recipe;
@@ -44,7 +44,7 @@ pub fn concrete_inputs(graph: &Graph, recipe: &Recipe) -> Vec<TensorType> {
 
 pub(super) fn measure(
     plan: &PlanView<'_>,
-    constants: &Vec<Tensor>,
+    constants: &dyn Constants,
     table: OpTable<'_>,
     inputs: &[TensorType],
 ) -> Result<Measured, CompileError> {
@@ -66,7 +66,7 @@ pub(super) fn measure(
 /// Arena offsets for these input types; none where a shape depends on data.
 pub(super) fn lay_out(
     plan: &PlanView<'_>,
-    constants: &Vec<Tensor>,
+    constants: &dyn Constants,
     table: OpTable<'_>,
     inputs: &[TensorType],
 ) -> Result<Option<Arena>, CompileError> {
@@ -124,11 +124,11 @@ fn lifetimes(plan: &PlanView<'_>, facts: &Facts) -> Option<(Vec<ValueId>, Vec<Li
 
 /// Multiply-accumulates of one node: how many products each element of the output (or, for a transposed
 /// convolution, of the input) takes. Operators that are not named count as none.
-fn macs(plan: &PlanView<'_>, constants: &Vec<Tensor>, facts: &Facts, node: &NodeView<'_>) -> Option<u64> {
+fn macs(plan: &PlanView<'_>, constants: &dyn Constants, facts: &Facts, node: &NodeView<'_>) -> Option<u64> {
     let shape = |id: Option<ValueId>| -> Option<Vec<usize>> {
         let id = id?;
         match plan.value(id).kind {
-            ValueKind::Constant(i) => constants.get(i as usize).map(|t| t.shape().to_vec()),
+            ValueKind::Constant(i) => constants.get(i).map(|t| t.shape().to_vec()),
             _ => facts.ty(id)?.concrete(),
         }
     };
