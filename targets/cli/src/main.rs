@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[command(name = "sanderling", version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  sanderling demo        a fleet of twelve on this machine, in a minute\n  \
-    sanderling pack model.onnx && sanderling run model.sdl --random"
+    sanderling pack model.onnx --out model.sdl && sanderling run model.sdl --random"
 )]
 struct Cli {
     /// Print data as JSON, one document, on standard output.

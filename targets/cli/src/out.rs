@@ -34,10 +34,9 @@ impl Out {
     /// Prints an error and what led to it.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         if self.json {
-            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("{}", serde_json::json!({ "error": chain.join(": ") }));
+            eprintln!("{}", serde_json::json!({ "error": chain(error) }));
         } else {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", chain(error));
         }
     }
 
@@ -55,6 +54,19 @@ impl Out {
         bar.set_message(what.to_string());
         bar
     }
+}
+
+/// An error and what led to it, in one line. Many an error says its cause itself: nothing is said twice.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 /// Starts logs on standard error.
@@ -86,6 +98,14 @@ pub(crate) fn bytes(n: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_error_says_nothing_twice() {
+        let error = anyhow::anyhow!("no such file")
+            .context("x.sdl: no such file")
+            .context("cannot pack");
+        assert_eq!(super::chain(&error), "cannot pack: x.sdl: no such file");
+    }
+
     #[test]
     fn sizes() {
         assert_eq!(super::bytes(999), "999 bytes");

@@ -4,7 +4,7 @@ use crate::commands::model::{Inputs, load};
 use crate::out::{Out, bytes};
 use anyhow::Context;
 use clap::Args;
-use sanderling_session::{Profile, ProfileRow, Session, SessionOptions};
+use sanderling_session::{Profile, ProfileRow, Session, SessionOptions, TensorType};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ impl Bench {
         let memory = session.memory_use();
         let types = views
             .iter()
-            .map(|(name, view)| format!("{name} {}", view.to_tensor().ty()));
+            .map(|(name, view)| format!("{name} {}", TensorType::fixed(view.dtype(), view.shape())));
         let report = Report {
             inputs: types.collect(),
             assumed: inputs.assumed.clone(),

@@ -1,12 +1,12 @@
 //! `sanderling run`.
 
 use crate::commands::model::{Inputs, arrays, image, load};
-use crate::out::Out;
+use crate::out::{Out, chain};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use sanderling_bundle::{PostStep, PreStep};
 use sanderling_session::{
-    Answer, FileBlocks, Input, Pipeline, Prepared, Session, SessionOptions, Tensor, TensorView,
+    Answer, FileBlocks, Input, Pipeline, Prepared, Session, SessionOptions, Tensor, TensorType, TensorView,
 };
 use serde::Serialize;
 use std::fs;
@@ -141,7 +141,7 @@ impl Run {
                 Err(error) => FileAnswer {
                     file: file.clone(),
                     answer: None,
-                    error: Some(format!("{error:#}")),
+                    error: Some(chain(&error)),
                     written: Vec::new(),
                 },
             };
@@ -294,7 +294,7 @@ impl Shown {
         let count = finite().count();
         Self {
             name: name.to_string(),
-            ty: view.to_tensor().ty().to_string(),
+            ty: TensorType::fixed(view.dtype(), view.shape()).to_string(),
             first: values().take(FIRST).collect(),
             min: finite().reduce(f64::min),
             max: finite().reduce(f64::max),
