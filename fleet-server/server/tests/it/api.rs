@@ -223,6 +223,21 @@ fn what_the_owner_did_not_sign_is_not_published() {
         json!({ "metadata": base64_files(&files) }),
     );
     assert_eq!(older.status, 422);
+    // Two versions signed before either is published: both come with the same newest metadata.
+    let (third, third_name, _) = fleet.sign("v3");
+    let (fourth, fourth_name, newest) = fleet.sign("v4");
+    for (bytes, name) in [(third, third_name), (fourth, fourth_name)] {
+        fleet.keyed(
+            "PUT",
+            &format!("/v1/images/{}.sdl", Digest::of(&bytes)),
+            &bytes,
+            &[],
+        );
+        fleet.post(
+            "/v1/versions",
+            json!({ "target": name, "metadata": base64_files(&newest) }),
+        );
+    }
 }
 
 #[test]
