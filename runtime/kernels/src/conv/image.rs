@@ -1,4 +1,8 @@
 //! The im2col matrix [channels·kh·kw, oh·ow] of an image, packed panel by panel without ever being made.
+//!
+//! The columns of a panel fall into *runs*, neighbouring outputs of one output row. What a tap of the window sees of a
+//! run is a piece of one input row, and where that piece lies does not depend on the channel: it is worked out once and
+//! copied for all channels.
 
 use core::ops::Range;
 
@@ -27,11 +31,22 @@ struct Run {
     len: usize,
 }
 
+/// What a tap sees of a run.
+struct Piece {
+    /// Its first element in a channel's plane.
+    from: usize,
+    /// Where it goes in the panel's row, and how many elements.
+    at: usize,
+    len: usize,
+}
+
 impl Image<'_> {
     /// Packs rows `k` and columns `from..from + width` into `to` as `[k][width]`, zero beyond the last column.
     #[inline(always)]
     pub(crate) fn pack<I: Isa>(&self, isa: I, k: Range<usize>, from: usize, width: usize, to: &mut [f32]) {
         let Window {
+            in_h,
+            in_w,
             out_h,
             out_w,
             kernel: [kh, kw],
@@ -52,31 +67,62 @@ impl Image<'_> {
             count += 1;
             column += len;
         }
-        let used = end.saturating_sub(from);
         let runs = &runs[..count];
-        let mut tap = k.start % kw;
-        let mut row = k.start / kw % kh;
-        let mut channel = k.start / kw / kh;
-        for to in to[..k.len() * width].chunks_exact_mut(width) {
-            to[used..].fill(0.0);
-            for run in runs {
-                self.run(isa, channel, row, tap, run, &mut to[run.at..run.at + run.len]);
+        let (taps, plane) = (kh * kw, in_h * in_w);
+        for tap in 0..taps {
+            // Row channel·taps + tap of the matrix is in k for these channels.
+            let first = |row: usize| row.saturating_sub(tap).div_ceil(taps);
+            let channels = first(k.start)..first(k.end);
+            if channels.is_empty() {
+                continue;
             }
-            tap += 1;
-            if tap == kw {
-                tap = 0;
-                row += 1;
-                if row == kh {
-                    row = 0;
-                    channel += 1;
+            let to = &mut to[(channels.start * taps + tap - k.start) * width..];
+            let pieces = || runs.iter().filter_map(|run| self.piece(tap / kw, tap % kw, run));
+            if pieces().map(|piece| piece.len).sum::<usize>() < width {
+                for to in to.chunks_mut(taps * width).take(channels.len()) {
+                    to[..width]
+                        .chunks_mut(I::LANES)
+                        .for_each(|v| isa.store_partial(v, isa.zero()));
+                }
+            }
+            let x = &self.x[channels.start * plane..channels.end * plane];
+            for piece in pieces() {
+                self.copy(isa, &piece, x, plane, to, taps * width);
+            }
+        }
+    }
+
+    /// Copies one piece of each channel; panel rows are `step` apart.
+    #[inline(always)]
+    fn copy<I: Isa>(&self, isa: I, piece: &Piece, x: &[f32], plane: usize, to: &mut [f32], step: usize) {
+        let pairs = x.chunks_exact(plane).zip(to.chunks_mut(step));
+        let Piece { from, at, len } = *piece;
+        match self.window.strides[1] {
+            1 => {
+                for (x, to) in pairs {
+                    copy(isa, &x[from..from + len], &mut to[at..at + len]);
+                }
+            }
+            2 => {
+                for (x, to) in pairs {
+                    copy_even(isa, &x[from..from + 2 * len - 1], &mut to[at..at + len]);
+                }
+            }
+            stride => {
+                for (x, to) in pairs {
+                    let from = x[from..].iter().step_by(stride);
+                    to[at..at + len]
+                        .iter_mut()
+                        .zip(from)
+                        .for_each(|(to, from)| *to = *from);
                 }
             }
         }
     }
 
-    /// What tap (r, s) sees of a channel at the outputs of one run.
+    /// What tap (r, s) sees of the plane at the outputs of one run; `None` if that is padding alone.
     #[inline(always)]
-    fn run<I: Isa>(&self, isa: I, channel: usize, r: usize, s: usize, run: &Run, to: &mut [f32]) {
+    fn piece(&self, r: usize, s: usize, run: &Run) -> Option<Piece> {
         let Window {
             in_h,
             in_w,
@@ -85,37 +131,19 @@ impl Image<'_> {
             pads: [top, left],
             ..
         } = self.window;
-        let y = (run.oy * sh + r * dh).wrapping_sub(top);
-        if y >= in_h {
-            to.fill(0.0);
-            return;
-        }
-        let source = &self.x[(channel * in_h + y) * in_w..][..in_w];
+        let y = (run.oy * sh + r * dh).checked_sub(top).filter(|&y| y < in_h)?;
         // Output i of the run reads column i·sw + shift − left.
         let shift = run.ox * sw + s * dw;
-        if sw == 1 && shift >= left && shift - left + to.len() <= in_w {
-            return copy(isa, &source[shift - left..][..to.len()], to);
-        }
-        let first = left.saturating_sub(shift).div_ceil(sw).min(to.len());
+        let first = left.saturating_sub(shift).div_ceil(sw).min(run.len);
         let last = (in_w + left)
             .saturating_sub(shift)
             .div_ceil(sw)
-            .clamp(first, to.len());
-        to[..first].fill(0.0);
-        to[last..].fill(0.0);
-        if first == last {
-            return;
-        }
-        let source = &source[first * sw + shift - left..];
-        let to = &mut to[first..last];
-        if sw == 1 {
-            copy(isa, &source[..to.len()], to);
-        } else if sw == 2 {
-            copy_even(isa, &source[..2 * to.len() - 1], to);
-        } else {
-            for (to, from) in to.iter_mut().zip(source.iter().step_by(sw)) {
-                *to = *from;
-            }
-        }
+            .clamp(first, run.len);
+        let from = (y * in_w + first * sw + shift).checked_sub(left)?;
+        (first < last).then_some(Piece {
+            from,
+            at: run.at + first,
+            len: last - first,
+        })
     }
 }

@@ -138,6 +138,11 @@ impl Conv2d {
         })?;
         let [kh, kw] = self.kernel;
         let plane = product(KERNEL, &[self.in_h, self.in_w])?;
+        rule(
+            KERNEL,
+            u32::try_from(plane).is_ok(),
+            "a plane may have 2^32 - 1 elements at most",
+        )?;
         let k = product(KERNEL, &[self.in_channels / groups, kh, kw])?;
         Ok(Sizes {
             out_h,

@@ -19,6 +19,8 @@ const KC: usize = 256;
 const MC: usize = 240;
 /// Columns in a block, a multiple of every NR.
 const NC: usize = 512;
+/// Up to this depth a block of B (64 × 512 f32, 128 KiB) stays in the L2 cache whole.
+const SHALLOW: usize = 64;
 /// The widest panel of B.
 const MAX_NR: usize = 32;
 /// The tallest panel of A.
@@ -416,30 +418,37 @@ unsafe fn macro_kernel<I: Isa>(
 ) {
     let (mr, nr) = (shape::<I>().0, shape::<I>().1 * I::LANES);
     let last = k.end == problem.k;
-    for (jp, j) in cols.clone().step_by(nr).enumerate() {
-        for (ip, i) in rows.clone().step_by(mr).enumerate() {
-            // SAFETY: panels and rows lie where the blocks say; (i, j) lies in the rectangle.
-            unsafe {
-                let a = match a.rows {
-                    Rows::Panel { ptr, stride } => Rows::Panel {
-                        ptr: ptr.add(ip * a.step),
-                        stride,
-                    },
-                    Rows::Direct { ptr, stride } => Rows::Direct {
-                        ptr: ptr.add(ip * a.step),
-                        stride,
-                    },
-                };
-                let corner = Corner {
-                    ptr: out.add(i * problem.ld + j),
-                    ld: problem.ld,
-                    rows: mr.min(rows.end - i),
-                    cols: nr.min(cols.end - j),
-                    load: k.start > 0,
-                    finish: last.then(|| problem.finish(i, j)),
-                };
-                tile(isa, k.len(), a, b.ptr.add(jp * b.stride), &corner);
-            }
+    let one = |ip: usize, jp: usize| {
+        let (i, j) = (rows.start + ip * mr, cols.start + jp * nr);
+        // SAFETY: panels and rows lie where the blocks say; (i, j) lies in the rectangle.
+        unsafe {
+            let a = match a.rows {
+                Rows::Panel { ptr, stride } => Rows::Panel {
+                    ptr: ptr.add(ip * a.step),
+                    stride,
+                },
+                Rows::Direct { ptr, stride } => Rows::Direct {
+                    ptr: ptr.add(ip * a.step),
+                    stride,
+                },
+            };
+            let corner = Corner {
+                ptr: out.add(i * problem.ld + j),
+                ld: problem.ld,
+                rows: mr.min(rows.end - i),
+                cols: nr.min(cols.end - j),
+                load: k.start > 0,
+                finish: last.then(|| problem.finish(i, j)),
+            };
+            tile(isa, k.len(), a, b.ptr.add(jp * b.stride), &corner);
         }
+    };
+    let (tall, wide) = (rows.len().div_ceil(mr), cols.len().div_ceil(nr));
+    if k.len() <= SHALLOW {
+        // All of B's block stays close: sweep along the rows of the output, which are then written in long runs.
+        (0..tall).for_each(|ip| (0..wide).for_each(|jp| one(ip, jp)));
+    } else {
+        // B's panel stays in L1 while A's block goes by.
+        (0..wide).for_each(|jp| (0..tall).for_each(|ip| one(ip, jp)));
     }
 }
