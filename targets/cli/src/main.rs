@@ -8,6 +8,9 @@ use clap::{Parser, Subcommand};
 use out::Out;
 use std::process::ExitCode;
 
+/// Heading of what every command takes.
+const COMMON: &str = "Options of every command";
+
 /// Run one quantised model on every kind of device; move the whole fleet to the next version without losing one.
 #[derive(Parser)]
 #[command(name = "sanderling", version, propagate_version = true, max_term_width = 110)]
@@ -17,13 +20,13 @@ use std::process::ExitCode;
 )]
 struct Cli {
     /// Print data as JSON, one document, on standard output.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
     /// Log more: -v what happens, -vv everything. `SANDERLING_LOG` takes tracing's filters.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = COMMON)]
     verbose: u8,
     /// Write logs as JSON lines.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     log_json: bool,
     #[command(subcommand)]
     command: Command,

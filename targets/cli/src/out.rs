@@ -33,10 +33,11 @@ impl Out {
 
     /// Prints an error and what led to it.
     pub(crate) fn error(&self, error: &anyhow::Error) {
+        let text = chain(error);
         if self.json {
-            eprintln!("{}", serde_json::json!({ "error": chain(error) }));
+            eprintln!("{}", serde_json::json!({ "error": text }));
         } else {
-            eprintln!("error: {}", chain(error));
+            eprintln!("error: {text}");
         }
     }
 

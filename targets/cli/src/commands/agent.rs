@@ -19,46 +19,46 @@ use std::time::Duration;
 )]
 pub(crate) struct Agent {
     /// State folder; made if need be. One agent at a time uses it.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// Enrolment string; may be left out once the folder belongs to a fleet.
     #[arg(long, value_name = "STRING")]
     enrol: Option<EnrolmentString>,
     /// The kind of hardware, as the fleet's owner names it.
-    #[arg(long, default_value_t = default_hardware())]
+    #[arg(long, default_value_t = default_hardware(), value_name = "KIND")]
     hardware: HardwareId,
     /// Bundle to start from where the folder holds none: the factory image.
-    #[arg(long)]
+    #[arg(long, value_name = "BUNDLE")]
     factory: Option<PathBuf>,
     /// Folder whose files are answered; may be repeated.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     inputs: Vec<PathBuf>,
     /// Milliseconds between two inputs.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_name = "MS")]
     every: u64,
     /// Seconds of a window of telemetry.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     window: u64,
     /// File that answers are appended to, one JSON document a line.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
     /// Open Inference Protocol v2 server for answers the device is not sure of.
     #[arg(long, value_name = "URL")]
     cascade: Option<String>,
     /// Confidence below which it is asked; by default the bundle's.
-    #[arg(long, requires = "cascade")]
+    #[arg(long, requires = "cascade", value_name = "0..1")]
     cascade_threshold: Option<f32>,
     /// Name of the model there; by default the bundle's.
-    #[arg(long, requires = "cascade")]
+    #[arg(long, requires = "cascade", value_name = "NAME")]
     cascade_model: Option<String>,
     /// File with the token it wants.
-    #[arg(long, requires = "cascade")]
+    #[arg(long, requires = "cascade", value_name = "FILE")]
     cascade_token_file: Option<PathBuf>,
     /// Bytes of images that may be downloaded a day.
-    #[arg(long)]
+    #[arg(long, value_name = "BYTES")]
     daily_budget: Option<u64>,
     /// Seconds that a new image is on trial at least.
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS")]
     trial_seconds: Option<u32>,
     /// Do not listen for the doorbell; poll only.
     #[arg(long)]

@@ -23,8 +23,7 @@ const SLOWEST: usize = 10;
 /// Time a bundle or an ONNX model on this machine.
 #[derive(Args)]
 #[command(
-    after_help = "Input is random within the declared ranges. The first run, which prepares the shape, is timed on its own.\n\
-    Figures are of this machine at this time: compare only what ran side by side.\n\n\
+    after_help = "Input is random within the declared ranges. The first run, which prepares the shape, is timed on its own. Figures are of this machine at this time: compare only what ran side by side.\n\n\
     Examples:\n  sanderling bench magika-3.3.0.sdl\n  sanderling bench model.onnx --shape image=1x3x224x224 --threads 4 --profile\n  \
     sanderling bench model.onnx --runs 1000 --json | jq .median_ms"
 )]
@@ -35,10 +34,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "[NAME=]SHAPE")]
     shape: Vec<String>,
     /// Threads to compute with.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     threads: usize,
     /// Timed runs; by default as many as three seconds take, from 10 to 2000.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
     runs: Option<u64>,
     /// Show where time goes, by operator and by node.
     #[arg(long)]

@@ -17,7 +17,7 @@ pub(crate) struct Demo {
     #[arg(long)]
     keep: bool,
     /// Keep state folders and logs here instead of in a temporary folder.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Be one of the story's processes.
     #[arg(long, hide = true)]

@@ -26,10 +26,10 @@ enum Action {
     /// Make an enrolment string for one device.
     Enrol {
         /// What to call it in lists.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_name = "TEXT")]
         label: String,
         /// Seconds until it is refused unused.
-        #[arg(long)]
+        #[arg(long, value_name = "SECONDS")]
         ttl: Option<u64>,
     },
     /// List devices.
@@ -49,7 +49,7 @@ enum Action {
         /// Its id.
         id: DeviceId,
         /// Why; it goes into the ledger.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_name = "TEXT")]
         why: String,
     },
     /// Read an agent's state folder on this machine.

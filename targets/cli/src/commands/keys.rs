@@ -29,13 +29,13 @@ pub(crate) struct Init {
     /// Folder to make them in.
     folder: PathBuf,
     /// Root keys, for as many people.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_name = "N")]
     root_keys: u32,
     /// Root keys that must sign a root.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_name = "N")]
     threshold: u32,
     /// Days until the roots expire.
-    #[arg(long, default_value_t = 365)]
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
     expires_days: u64,
 }
 

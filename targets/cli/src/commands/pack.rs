@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use sanderling_bundle::BundleView;
-use sanderling_compiler::{CompileError, OptimiseOptions, Packed, Progress, QuantiseOptions, Recipe, Stage};
+use sanderling_compiler::{CompileError, OptimiseOptions, Packed, Progress, Recipe, Stage};
 use sanderling_core::{OpTable, ops};
 use sanderling_wire::Digest;
 use serde::Serialize;
@@ -21,17 +21,17 @@ const RECIPE: &str = "sanderling.toml";
 #[derive(Args)]
 #[command(disable_version_flag = true)]
 #[command(
-    after_help = "What the model file does not say (labels, pre-processing, licence …) stands in sanderling.toml; the one beside the\n\
-    model is used where it is for that model. The same model and recipe give the same bytes on any machine.\n\n\
+    after_help = "What the model file does not say (labels, pre-processing, licence …) stands in sanderling.toml. The one beside \
+    the model is used where it names that model. The same model and recipe give the same bytes on any machine.\n\n\
     Examples:\n  sanderling pack model.onnx\n  sanderling pack model.onnx --name cats --version 2 --quantise int8\n  \
     sanderling pack examples/magika/sanderling.toml --out magika.sdl\n  \
-    sanderling pack model.onnx --version 3 --parent cats-2.sdl --json | jq .sha256"
+    sanderling pack model.onnx --name cats --version 3 --parent cats-2.sdl --json | jq .sha256"
 )]
 pub(crate) struct Pack {
     /// An ONNX model, a recipe (.toml), or a folder with a sanderling.toml.
     model: PathBuf,
     /// File to write; by default NAME-VERSION.sdl in the current folder.
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Name of the model: stable over its versions. By default the recipe's, else the file's.
     #[arg(long)]
@@ -39,11 +39,11 @@ pub(crate) struct Pack {
     /// Version of the model, any text. By default the recipe's, else 0.
     #[arg(long)]
     version: Option<String>,
-    /// Store weights in a smaller type; activations stay float.
+    /// Store weights in a smaller type: int8, with a scale for each output channel. Activations stay float.
     #[arg(long, visible_alias = "quantize", value_name = "TYPE")]
     quantise: Option<WeightType>,
     /// Leave this weight, or the weights of this node, as they are; may be repeated.
-    #[arg(long, value_name = "NAME", requires = "quantise")]
+    #[arg(long, value_name = "NAME")]
     skip: Vec<String>,
     /// The bundle that this one replaces: its hash goes into the lineage.
     #[arg(long, value_name = "BUNDLE")]
@@ -62,7 +62,6 @@ pub(crate) struct Pack {
 /// Types that weights can be stored in.
 #[derive(Clone, Copy, ValueEnum)]
 enum WeightType {
-    /// 8 bits, one scale per output channel.
     Int8,
 }
 
@@ -206,9 +205,14 @@ impl Pack {
         }
         recipe.dims.extend(self.dim.iter().cloned());
         if let Some(WeightType::Int8) = self.quantise {
-            let mut options = recipe.quantise.take().unwrap_or_else(QuantiseOptions::default);
-            options.skip.extend(self.skip.iter().cloned());
-            recipe.quantise = Some(options);
+            recipe.quantise.get_or_insert_default();
+        }
+        match &mut recipe.quantise {
+            Some(options) => options.skip.extend(self.skip.iter().cloned()),
+            None if self.skip.is_empty() => {}
+            None => bail!(
+                "--skip names weights to leave as they are, but none are to be quantised: add --quantise int8"
+            ),
         }
         let Some(parent) = &self.parent else { return Ok(()) };
         let at = || parent.display().to_string();

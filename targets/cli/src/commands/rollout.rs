@@ -29,10 +29,10 @@ enum Action {
     /// Upload a signed bundle and its metadata.
     Publish {
         /// The bundle.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         bundle: PathBuf,
         /// Folder of the image repository, with what `sanderling sign` wrote.
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         repo: PathBuf,
         /// The bundle's name there; by default made of its own name and version.
         #[arg(long)]
@@ -80,19 +80,19 @@ enum Action {
     /// Stop every rollout of the fleet.
     Freeze {
         /// Why; it goes into the ledger.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_name = "TEXT")]
         why: String,
     },
     /// Let rollouts move again.
     Unfreeze {
         /// Why; it goes into the ledger.
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_name = "TEXT")]
         why: String,
     },
     /// Print the ledger.
     Ledger {
         /// Only entries after this one.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_name = "N")]
         after: u64,
     },
 }
@@ -102,7 +102,7 @@ struct Told {
     /// The rollout's number.
     id: u64,
     /// Why; it goes into the ledger.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_name = "TEXT")]
     why: String,
 }
 

@@ -19,8 +19,12 @@ const FIRST: usize = 8;
 #[derive(Args)]
 #[command(group = ArgGroup::new("source").required(true).multiple(true).args(["files", "input", "random"]))]
 #[command(
-    after_help = "Files go through the bundle's own pre-processing and come out as labels, a line each. Images are binary PPM (P6).\n\
-    Arrays (.npy, .npz, JSON) are taken as the model's inputs; what no file gives, --random fills.\n\n\
+    override_usage = "sanderling run [OPTIONS] <MODEL> <FILES>...\n       sanderling run [OPTIONS] <MODEL> --input <[NAME=]FILE>\n       \
+    sanderling run [OPTIONS] <MODEL> --random"
+)]
+#[command(
+    after_help = "Files go through the bundle's own pre-processing and come out as labels, a line each; images are binary PPM (P6). \
+    Arrays (.npy, .npz, JSON) are the model's inputs as they are; what no file gives, --random fills.\n\n\
     Examples:\n  sanderling run magika-3.3.0.sdl *.md src/*.rs\n  sanderling run magika-3.3.0.sdl README.md --top-k 5 --json\n  \
     sanderling run model.onnx --random --shape image=1x3x224x224\n  \
     sanderling run model.onnx --input image=cat.npy --output-dir out\n  \
@@ -39,16 +43,16 @@ pub(crate) struct Run {
     #[arg(long)]
     random: bool,
     /// Seed of --random: the same seed gives the same elements everywhere.
-    #[arg(long, default_value_t = 0, requires = "random")]
+    #[arg(long, default_value_t = 0, requires = "random", value_name = "N")]
     seed: u64,
     /// Shape of an input for --random, as in image=1x3x224x224; needed where the model leaves dimensions open.
     #[arg(long, value_name = "[NAME=]SHAPE", requires = "random")]
     shape: Vec<String>,
     /// Labels to list for each answer; by default as many as the bundle says.
-    #[arg(short = 'k', long)]
+    #[arg(short = 'k', long, value_name = "K")]
     top_k: Option<usize>,
     /// Threads to compute with.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     threads: usize,
     /// Folder to write every output to, as NAME.npy; for files as N-NAME.npy, N being the file's place from 1.
     #[arg(short, long, value_name = "DIR")]

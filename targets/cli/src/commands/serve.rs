@@ -21,16 +21,16 @@ pub(crate) struct Serve {
     #[arg(required = true, value_name = "[NAME=]FILE")]
     models: Vec<String>,
     /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8600")]
+    #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// File with the bearer token that requests must carry; needed for any address but loopback.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Threads a model computes with.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_name = "N")]
     threads: usize,
     /// Requests that may wait for a model; more are refused with 503.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_name = "N")]
     queue: usize,
 }
 

@@ -22,16 +22,16 @@ pub(crate) struct ServerCommand {
     #[arg(long, conflicts_with_all = ["trust", "data"])]
     config: Option<PathBuf>,
     /// Folder with online/, image/1.root.json and director/1.root.json.
-    #[arg(long, required_unless_present = "config")]
+    #[arg(long, required_unless_present = "config", value_name = "DIR")]
     trust: Option<PathBuf>,
     /// Folder for the database and bundles; made where there is none.
-    #[arg(long, required_unless_present = "config")]
+    #[arg(long, required_unless_present = "config", value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where HTTP listens; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Where the MQTT broker listens.
-    #[arg(long, default_value = "127.0.0.1:1883")]
+    #[arg(long, default_value = "127.0.0.1:1883", value_name = "ADDRESS")]
     mqtt: SocketAddr,
     /// No MQTT broker: devices poll.
     #[arg(long)]
@@ -40,19 +40,19 @@ pub(crate) struct ServerCommand {
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
     /// File with the operator's token (at least 16 characters on the first line).
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Name of that operator in ledger and audit trail.
-    #[arg(long, default_value = "operator")]
+    #[arg(long, default_value = "operator", value_name = "NAME")]
     operator: String,
     /// Certificate chain, PEM.
-    #[arg(long, requires = "tls_key")]
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// Private key, PEM.
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// Seconds between a device's check-ins while nothing rings.
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS")]
     poll_interval: Option<u32>,
 }
 

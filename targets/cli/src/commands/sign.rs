@@ -22,16 +22,16 @@ pub(crate) struct Sign {
     /// The bundle.
     bundle: PathBuf,
     /// Folder with the offline keys (targets and snapshot).
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     keys: PathBuf,
     /// Folder of the image repository.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     repo: PathBuf,
     /// Name in the repository; by default made of the bundle's name and version.
     #[arg(long)]
     name: Option<String>,
     /// Days until the list of targets expires.
-    #[arg(long, default_value_t = 90)]
+    #[arg(long, default_value_t = 90, value_name = "DAYS")]
     expires_days: u64,
 }
 
