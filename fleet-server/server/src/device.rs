@@ -16,7 +16,7 @@ use sanderling_wire::{
     ServingWindow, api,
 };
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Devices whose key is kept in memory; beyond, all are forgotten and read again.
@@ -30,7 +30,7 @@ const MAX_ERROR_SHARE: f64 = 0.05;
 
 /// What is kept in memory of a device, to check its requests.
 struct Known {
-    key: PublicKey,
+    key: Arc<PublicKey>,
     hardware: HardwareId,
     /// Check-ins signed at or before this are refused.
     floor: u64,
@@ -54,7 +54,7 @@ impl Guard {
     ) -> Result<Proof, Problem> {
         let unverified = parse_headers(headers)?;
         let device = unverified.device();
-        let cached = self.with(device, |known| known.key.clone());
+        let cached = self.with(device, |known| Arc::clone(&known.key));
         let key = match cached {
             Some(key) => key,
             None => self.learn(app, device).await?,
@@ -74,7 +74,7 @@ impl Guard {
 
     /// Reads a device's key. The newest signature time in the store is the floor: what was signed before it was
     /// seen by this server or the one before.
-    async fn learn(&self, app: &App, device: DeviceId) -> Result<PublicKey, Problem> {
+    async fn learn(&self, app: &App, device: DeviceId) -> Result<Arc<PublicKey>, Problem> {
         let record = app.store.device(device).await?.ok_or_else(|| {
             // Says no more than a bad signature does.
             Problem::unauthorized(
@@ -85,9 +85,9 @@ impl Guard {
         if record.device.decommissioned_at.is_some() {
             return Err(Problem::gone(format!("device {device} was decommissioned")));
         }
-        let key = PublicKey::ed25519(&record.device.public_key);
+        let key = Arc::new(PublicKey::ed25519(&record.device.public_key));
         let known = Known {
-            key: key.clone(),
+            key: Arc::clone(&key),
             hardware: record.device.hardware,
             floor: record.state.map_or(0, |state| state.last_signed),
             nonces: Vec::new(),
@@ -136,8 +136,8 @@ impl Guard {
     }
 
     /// The key of a device, for the broker.
-    pub(crate) async fn key(&self, app: &App, device: DeviceId) -> Option<PublicKey> {
-        match self.with(device, |known| known.key.clone()) {
+    pub(crate) async fn key(&self, app: &App, device: DeviceId) -> Option<Arc<PublicKey>> {
+        match self.with(device, |known| Arc::clone(&known.key)) {
             Some(key) => Some(key),
             None => self.learn(app, device).await.ok(),
         }

@@ -735,3 +735,22 @@ async fn concurrent_check_ins_share_commits() {
     let commits = store.heads().borrow().commits - before;
     assert!(commits < 100, "{commits} commits for 200 check-ins");
 }
+
+#[tokio::test]
+async fn the_log_is_moved_into_the_database_beside_the_writer() {
+    let (folder, store) = fresh().await;
+    let files = vec![("big.json".to_owned(), vec![7; 1 << 20])];
+    let put = Change::PutTufFiles {
+        repository: "image",
+        files,
+    };
+    store.commit(vec![put]).await.unwrap();
+    let size = || std::fs::metadata(folder.path().join("fleet.db")).unwrap().len();
+    for _ in 0..100 {
+        if size() > 1 << 20 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the database file has {} bytes only", size());
+}

@@ -4,6 +4,7 @@
 
 mod apply;
 mod checkin;
+mod checkpoint;
 mod enrol;
 mod read;
 mod rows;
@@ -95,7 +96,7 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
             .statement_cache_capacity(128)
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "0")
             .pragma("cache_size", "-65536")
             .pragma("temp_store", "MEMORY");
         let mut connection = connect.connect().await.map_err(|e| open(e.to_string()))?;
@@ -106,6 +107,7 @@ impl SqliteStore {
         let heads = read::heads(&mut connection)
             .await
             .map_err(|e| open(e.to_string()))?;
+        let beside = connect.connect().await.map_err(|e| open(e.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
             .acquire_timeout(Duration::from_secs(10))
@@ -114,7 +116,9 @@ impl SqliteStore {
             .map_err(|e| open(e.to_string()))?;
         let (jobs, queue) = mpsc::channel(options.queue.max(1));
         let (ticker, heads) = watch::channel(heads);
-        let writer = tokio::spawn(writer::run(connection, queue, ticker, options.gather));
+        let finish = checkpoint::Finish::default();
+        tokio::spawn(checkpoint::run(beside, heads.clone(), finish.clone()));
+        let writer = tokio::spawn(writer::run(connection, queue, ticker, options.gather, finish));
         Ok(Self {
             jobs: Mutex::new(Some(jobs)),
             writer: Mutex::new(Some(writer)),

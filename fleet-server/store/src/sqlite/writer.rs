@@ -1,6 +1,7 @@
 //! The writer: takes jobs off the queue and commits them in groups.
 
 use super::checkin::Prepared;
+use super::checkpoint::{self, Finish};
 use super::{apply, checkin, enrol};
 use crate::{Change, CheckInStored, Committed, Enrolled, Enrolment, Heads, StoreError};
 use sqlx::SqliteConnection;
@@ -55,6 +56,7 @@ pub(super) async fn run(
     mut queue: mpsc::Receiver<Job>,
     ticker: watch::Sender<Heads>,
     gather: Duration,
+    finish: Finish,
 ) {
     let mut group = Vec::with_capacity(MAX_GROUP);
     while queue.recv_many(&mut group, MAX_GROUP).await > 0 {
@@ -66,6 +68,9 @@ pub(super) async fn run(
             }
         }
         commit_group(&mut connection, &mut group, &ticker).await;
+        if finish.take() {
+            checkpoint::pass(&mut connection).await;
+        }
     }
 }
 
