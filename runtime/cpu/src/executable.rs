@@ -227,15 +227,12 @@ impl Step {
                 let bytes = operand
                     .region
                     .and_then(|region| pieces[region].take())
-                    .unwrap_or(&mut []);
+                    .unwrap_or(empty());
                 let view = TensorViewMut::new(operand.ty.dtype, &operand.ty.shape, bytes);
                 *slot = Some(view.map_err(|e| self.failed(e))?);
             }
         }
-        let scratch = layout
-            .scratch
-            .and_then(|region| pieces[region].take())
-            .unwrap_or(&mut []);
+        let scratch = layout.scratch.and_then(|region| pieces[region].take()).unwrap_or(empty());
         let scratch = bytemuck::try_cast_slice_mut(scratch).map_err(|_| outside())?;
         let mut cx = RunCx {
             inputs: &given[..layout.inputs.len()],
@@ -246,6 +243,11 @@ impl Step {
         };
         self.work.run(&mut cx).map_err(|e| self.failed(e))
     }
+}
+
+/// No bytes, at an address where elements of any size may be none.
+fn empty<'a>() -> &'a mut [u8] {
+    bytemuck::cast_slice_mut::<u64, u8>(&mut [])
 }
 
 /// An input operand's data.
@@ -262,7 +264,7 @@ fn find<'a>(
         },
         Home::Constant(index) => shared.constants.get(index).map(|view| view.bytes()),
         Home::Known(id) => shared.known(id).map(|view| view.bytes()),
-        Home::Storage(_) if operand.ty.bytes == 0 => Some(&[][..]),
+        Home::Storage(_) if operand.ty.bytes == 0 => Some(&*empty()),
         Home::Storage(_) => operand.region.and_then(|region| pieces[region].read()),
         Home::None => None,
     };
