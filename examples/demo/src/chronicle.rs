@@ -105,14 +105,14 @@ impl Chronicle {
             .collect()
     }
 
-    /// Those of entries that moved something, without the reasons for standing still.
+    /// Those about what was decided, without the reasons for standing still: sentences stand beside decisions, in
+    /// order, and the reasons follow.
     pub(crate) fn moves(&self, rollout: u64) -> Vec<String> {
-        let moving = self
-            .entries_of(rollout)
-            .filter(|entry| names(entry).any(|name| name != "hold"));
-        let lists = moving.filter_map(|entry| entry.body.get("sentences")?.as_array());
-        lists
-            .flatten()
+        let told = self.entries_of(rollout).filter_map(|entry| {
+            let decisions = entry.body.get("decisions")?.as_array()?.len();
+            Some(entry.body.get("sentences")?.as_array()?.iter().take(decisions))
+        });
+        told.flatten()
             .filter_map(|sentence| sentence.as_str().map(str::to_string))
             .collect()
     }

@@ -17,7 +17,7 @@ const WRONG_SCALE: f32 = 8.0;
 /// A packed version.
 #[derive(Debug, Clone)]
 pub struct Version {
-    /// `1` to `4`.
+    /// `v1` to `v4`.
     pub name: &'static str,
     /// Its bundle.
     pub path: PathBuf,
@@ -68,15 +68,19 @@ pub fn pack_all(folder: &Path, mut progress: impl FnMut(&Version)) -> anyhow::Re
         progress(&version);
         anyhow::Ok(version)
     };
-    let v1 = pack(&source, "1", None, |_| Ok(()))?;
-    let kept1 = keep("1", &v1.bytes)?;
-    let v2 = pack(&source, "2", Some(&v1), |_| Ok(()))?;
-    let kept2 = keep("2", &v2.bytes)?;
-    let v3 = pack(&source, "3", Some(&v2), |graph| damage_scales(graph, WRONG_SCALE))?;
-    let kept3 = keep("3", &v3.bytes)?;
+    let v1 = pack(&source, "v1", None, |_| Ok(()))?;
+    let kept1 = keep("v1", &v1.bytes)?;
+    let v2 = pack(&source, "v2", Some(&v1), |_| Ok(()))?;
+    let kept2 = keep("v2", &v2.bytes)?;
+    let v3 = pack(&source, "v3", Some(&v2), |graph| {
+        damage_scales(graph, WRONG_SCALE)
+    })?;
+    let kept3 = keep("v3", &v3.bytes)?;
     // Version 4 promises what version 2 computes, and computes what version 3 does.
-    let v4 = pack(&source, "4", Some(&v2), |graph| damage_scales(graph, WRONG_SCALE))?;
-    let kept4 = keep("4", &with_golden_of(&v4.bytes, &v2.bytes)?)?;
+    let v4 = pack(&source, "v4", Some(&v2), |graph| {
+        damage_scales(graph, WRONG_SCALE)
+    })?;
+    let kept4 = keep("v4", &with_golden_of(&v4.bytes, &v2.bytes)?)?;
     Ok([kept1, kept2, kept3, kept4])
 }
 

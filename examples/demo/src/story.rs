@@ -127,7 +127,7 @@ fn pack(folder: &Path, timeline: &Timeline) -> anyhow::Result<[models::Version; 
     models::pack_all(folder, |version| {
         let what = next.next().copied().unwrap_or("");
         timeline.tell(format!(
-            "packed v{}: {what}, {:.1} MB, {}",
+            "packed {}: {what}, {:.1} MB, {}",
             version.name,
             version.length as f64 / 1e6,
             version.digest.short()

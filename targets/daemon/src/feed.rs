@@ -55,6 +55,17 @@ impl Feed {
         self.files.is_empty()
     }
 
+    /// The files that come next, at most `count` and each once, without taking them.
+    pub fn upcoming(&self, count: usize) -> impl Iterator<Item = &Path> {
+        let lap = self
+            .files
+            .iter()
+            .cycle()
+            .skip(self.next)
+            .take(count.min(self.files.len()));
+        lap.map(PathBuf::as_path)
+    }
+
     /// The next file; after the last comes the first.
     pub fn next_file(&mut self) -> Option<&Path> {
         let at = self.next;
@@ -101,6 +112,8 @@ mod tests {
         let lap: Vec<PathBuf> = (0..20)
             .filter_map(|_| one.next_file().map(Path::to_path_buf))
             .collect();
+        let upcoming: Vec<PathBuf> = one.upcoming(100).map(Path::to_path_buf).collect();
+        assert_eq!(upcoming, lap, "a lap later the same files come, each once");
         assert_eq!(one.next_file(), Some(lap[0].as_path()));
         let mut two = Feed::of_folders(&folders, b"2").unwrap();
         assert_ne!(

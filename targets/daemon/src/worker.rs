@@ -194,7 +194,7 @@ impl Worker {
     fn put_beside(&self, file: &ModelFile, rollout: RolloutId) -> Option<Beside> {
         match pipeline(file) {
             Ok(pipeline) => {
-                let backlog = self.recent.iter().cloned().collect();
+                let backlog = self.backlog(&pipeline);
                 Some(Beside {
                     pipeline,
                     rollout,
@@ -207,6 +207,21 @@ impl Worker {
                 None
             }
         }
+    }
+
+    /// What a trial can be judged by at once: the inputs remembered, then those that come next, as many as would be
+    /// remembered.
+    fn backlog(&self, pipeline: &Pipeline) -> VecDeque<(InputHash, FileBlocks)> {
+        let mut backlog: VecDeque<(InputHash, FileBlocks)> = self.recent.iter().cloned().collect();
+        let missing = self.parts.pace.remembered.saturating_sub(backlog.len());
+        let block = pipeline.block().unwrap_or(0);
+        let upcoming = self
+            .parts
+            .feed
+            .upcoming(missing)
+            .filter_map(|path| FileBlocks::read(path, block).ok());
+        backlog.extend(upcoming.map(|blocks| (hash(&blocks), blocks)));
+        backlog
     }
 
     fn answer_next(&mut self) {
