@@ -39,7 +39,7 @@
 //! | `POST /v1/enrolments` | [`api::NewEnrolment`] → [`api::EnrolmentCreated`]: the enrolment string |
 //! | `GET /v1/enrolments` | tokens, used or not |
 //! | `GET /v1/devices`, `/v1/devices/{id}`, `/v1/devices/{id}/events` | [`api::DeviceView`] … |
-//! | `POST /v1/devices/{id}/decommission`, `/freeze`, `/unfreeze` | |
+//! | `POST /v1/devices/{id}/decommission`, `/freeze`, `/unfreeze` | [`api::Why`] → [`api::DeviceView`] |
 //! | `PUT /v1/images/{sha256}.sdl` | the bundle's bytes, streamed to disk, checked against the hash |
 //! | `POST /v1/versions` | [`api::NewVersion`]: TUF metadata signed offline, the target's name → [`api::VersionView`] |
 //! | `GET /v1/versions`, `/v1/versions/{ref}` | `ref` is a digest, `name@version` or `name:alias` |
@@ -47,8 +47,8 @@
 //! | `POST /v1/metadata/{repository}` | rotated roots and renewed metadata, `image` or `director` |
 //! | `POST /v1/rollouts` | [`api::NewRollout`] → [`api::RolloutView`] |
 //! | `GET /v1/rollouts`, `/v1/rollouts/{id}` | with the assessment and sentences |
-//! | `POST /v1/rollouts/{id}/{pause,resume,abort,rollback}` | [`api::Why`] |
-//! | `POST /v1/freeze`, `/v1/unfreeze` | [`api::Why`] |
+//! | `POST /v1/rollouts/{id}/{pause,resume,abort,rollback}` | [`api::Why`] → [`api::RolloutView`] |
+//! | `POST /v1/freeze`, `/v1/unfreeze` | [`api::Why`] → [`api::FleetView`] |
 //! | `GET /v1/ledger?after=&rollout=&limit=&wait_s=` | long poll: answers at once with what is new, else when something is |
 //! | `GET /v1/events?after=&device=&limit=&wait_s=` | device events, the same way |
 //! | `GET /v1/stream` | server-sent events `ledger` and `device` |

@@ -197,7 +197,7 @@ pub(crate) async fn events(
 
 /// Refuses a device's key from now on.
 #[utoipa::path(post, path = "/v1/devices/{id}/decommission", params(("id" = String, Path)), request_body = Why,
-    responses((status = 200, body = Why), (status = 404, body = crate::api::ProblemView)))]
+    responses((status = 200, body = DeviceView), (status = 404, body = crate::api::ProblemView)))]
 pub(crate) async fn decommission(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
@@ -235,7 +235,7 @@ pub(crate) async fn retire(
             kind: "device.decommissioned".into(),
             body,
         };
-        let audit = ("device.decommission", id.to_string(), why.clone());
+        let audit = ("device.decommission", id.to_string(), why);
         let changes = [
             Change::Decommission {
                 device: id,
@@ -243,7 +243,11 @@ pub(crate) async fn retire(
             },
             Change::Ledger(entry),
         ];
-        Ok(Outcome::new(StatusCode::OK, &Why { why }, audit).with(changes))
+        // The device as it will be once this is committed.
+        let mut view = view(app, id).await?;
+        view.decommissioned_at.get_or_insert(app.now());
+        (view.desired, view.rollout, view.arm) = (None, None, None);
+        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
     };
     let after = |app: &App, _: &_| {
         app.guard.forget(id);
@@ -253,7 +257,7 @@ pub(crate) async fn retire(
 }
 
 /// Keeps a device from any rollout.
-#[utoipa::path(post, path = "/v1/devices/{id}/freeze", params(("id" = String, Path)), responses((status = 200, body = Why)))]
+#[utoipa::path(post, path = "/v1/devices/{id}/freeze", params(("id" = String, Path)), responses((status = 200, body = DeviceView)))]
 pub(crate) async fn freeze(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
@@ -275,7 +279,7 @@ pub(crate) async fn freeze(
 }
 
 /// Lets a device take part in rollouts again.
-#[utoipa::path(post, path = "/v1/devices/{id}/unfreeze", params(("id" = String, Path)), responses((status = 200, body = Why)))]
+#[utoipa::path(post, path = "/v1/devices/{id}/unfreeze", params(("id" = String, Path)), responses((status = 200, body = DeviceView)))]
 pub(crate) async fn unfreeze(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
@@ -304,15 +308,21 @@ pub(crate) async fn keep(
     frozen: bool,
     why: Why,
 ) -> Result<Response, Problem> {
-    let decide = async |_: &App| {
+    let decide = async |app: &App| {
         let why = reason(&why, "no reason given")?;
         let action = if frozen {
             "device.freeze"
         } else {
             "device.unfreeze"
         };
-        let audit = (action, device.to_string(), why.clone());
-        Ok(Outcome::new(StatusCode::OK, &Why { why }, audit).with([Change::FreezeDevice { device, frozen }]))
+        let view = DeviceView {
+            frozen,
+            ..view(app, device).await?
+        };
+        Ok(
+            Outcome::new(StatusCode::OK, &view, (action, device.to_string(), why))
+                .with([Change::FreezeDevice { device, frozen }]),
+        )
     };
     once(app, call, decide, |_, _| {}).await
 }

@@ -71,7 +71,7 @@ pub(crate) fn reason(why: &Why, default: &str) -> Result<String, Problem> {
 }
 
 /// Pulls the emergency brake: no rollout moves a device until it is released.
-#[utoipa::path(post, path = "/v1/freeze", request_body = Why, responses((status = 200, body = Why), (status = 409, body = crate::api::ProblemView)))]
+#[utoipa::path(post, path = "/v1/freeze", request_body = Why, responses((status = 200, body = FleetView), (status = 409, body = crate::api::ProblemView)))]
 pub(crate) async fn freeze(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
@@ -92,7 +92,7 @@ pub(crate) async fn freeze(
 }
 
 /// Releases the emergency brake.
-#[utoipa::path(post, path = "/v1/unfreeze", request_body = Why, responses((status = 200, body = Why), (status = 409, body = crate::api::ProblemView)))]
+#[utoipa::path(post, path = "/v1/unfreeze", request_body = Why, responses((status = 200, body = FleetView), (status = 409, body = crate::api::ProblemView)))]
 pub(crate) async fn unfreeze(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
@@ -149,8 +149,11 @@ pub(crate) async fn set_freeze(
             kind: kind.into(),
             body,
         };
-        let answer = Why { why: why.clone() };
-        let outcome = Outcome::new(StatusCode::OK, &answer, (action, "fleet".into(), why));
+        // The fleet as it will be once this is committed, its ledger entry included.
+        let mut view = fleet(app).await?;
+        view.frozen = next.as_ref().map(|freeze| freeze.why.clone());
+        view.ledger += 1;
+        let outcome = Outcome::new(StatusCode::OK, &view, (action, "fleet".into(), why));
         Ok(outcome.with([executor::set_freeze(next.as_ref()), Change::Ledger(entry)]))
     };
     once(app, call, decide, |_, _| {}).await

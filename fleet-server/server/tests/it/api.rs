@@ -103,8 +103,12 @@ fn a_repeated_call_is_carried_out_once() {
     assert_eq!(frozen, 1);
     assert_eq!(fleet.get("/v1/audit")["actions"].as_array().unwrap().len(), 1);
     assert_eq!(fleet.get("/v1/fleet")["frozen"], "test");
-    fleet.post("/v1/unfreeze", json!({}));
-    assert_eq!(fleet.get("/v1/fleet")["frozen"], Value::Null);
+    assert_eq!(first.json()["ledger"], 1);
+    let thawed = fleet.post("/v1/unfreeze", json!({}));
+    assert_eq!(
+        (&thawed["frozen"], &thawed),
+        (&Value::Null, &fleet.get("/v1/fleet"))
+    );
 }
 
 #[test]

@@ -210,10 +210,10 @@ fn a_decommissioned_device_is_gone() {
     let fleet = Fleet::new();
     let mut device = fleet.enrol(1);
     device.check_in(&fleet);
-    fleet.post(
-        &format!("/v1/devices/{}/decommission", device.id),
-        json!({ "why": "stolen" }),
-    );
+    let path = format!("/v1/devices/{}", device.id);
+    let gone = fleet.post(&format!("{path}/decommission"), json!({ "why": "stolen" }));
+    assert_eq!(gone, fleet.get(&path));
+    assert!(gone["decommissioned_at"].is_u64());
     let body = device.check_in_body();
     assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 410);
     let unknown = fleet.call(
