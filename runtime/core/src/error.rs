@@ -129,7 +129,7 @@ pub enum CoreError {
     /// A node's inputs or attributes are wrong.
     Node {
         /// The node.
-        node: NodeName,
+        node: Box<NodeName>,
         /// The shapes of its inputs, in words.
         inputs: String,
         /// What is wrong.
@@ -188,7 +188,11 @@ impl CoreError {
     /// An [`OpError`] at a node.
     #[must_use]
     pub fn at(node: NodeName, inputs: String, source: OpError) -> Self {
-        Self::Node { node, inputs, source }
+        Self::Node {
+            node: Box::new(node),
+            inputs,
+            source,
+        }
     }
 }
 

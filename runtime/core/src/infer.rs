@@ -135,14 +135,13 @@ fn node_error(node: NodeName, inputs: &[Option<InputFact<'_>>], source: OpError)
 /// [`CoreError::UnknownOperators`] naming every node whose operator the table lacks.
 pub fn resolve<'t>(plan: &PlanView<'_>, table: OpTable<'t>) -> Result<Vec<&'t dyn Operator>, CoreError> {
     let find = |node: &NodeView<'_>| table.find(node.domain(), node.op_type(), node.opset());
-    let found: Vec<_> = plan.nodes().map(|node| find(&node).ok_or(node)).collect();
-    let unknown: Vec<NodeName> = found
-        .iter()
-        .filter_map(|op| op.as_ref().err())
-        .map(NodeView::display_name)
+    let unknown: Vec<NodeName> = plan
+        .nodes()
+        .filter(|node| find(node).is_none())
+        .map(|node| node.display_name())
         .collect();
     if unknown.is_empty() {
-        Ok(found.into_iter().filter_map(Result::ok).collect())
+        Ok(plan.nodes().filter_map(|node| find(&node)).collect())
     } else {
         Err(CoreError::UnknownOperators { nodes: unknown })
     }

@@ -1,4 +1,5 @@
 //! Whatever a graph asks of an operator, it answers or refuses: no input, attribute or opset makes it panic.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use proptest::prelude::*;
 use sanderling_core::op::InputFact;

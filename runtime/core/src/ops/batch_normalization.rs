@@ -7,7 +7,7 @@
 
 use super::common::dtypes::{FLOATS, input_of, with_dtype};
 use super::common::norm::moments;
-use super::common::number::Float;
+use super::common::number::{Float, Number};
 use super::common::since;
 use super::common::widen::through_f32;
 use crate::attr::Attrs;
@@ -122,7 +122,7 @@ fn normalise<F: Float>(cx: &mut EvalCx<'_, '_>, training: bool) -> Result<(), Op
 fn to_vec<F: Float>(cx: &EvalCx<'_, '_>, index: usize) -> Result<Vec<F>, OpError> {
     let view = cx.input(index)?;
     with_dtype!(floats, view.dtype(), G => {
-        Ok(view.as_slice::<G>()?.iter().map(|&x| F::lit(f64::from(x))).collect())
+        Ok(view.as_slice::<G>()?.iter().map(|&x| F::lit(x.to_f64())).collect())
     })
 }
 

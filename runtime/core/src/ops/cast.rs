@@ -71,10 +71,9 @@ pub fn infer_cast(cx: &mut InferCx<'_>, to: DType) -> Result<(), OpError> {
     let ty = cx.input(0)?;
     reader(ty.dtype)?;
     writer(cx.attrs(), to)?;
-    if matches!(to, DType::I64 | DType::I32) && ty.dtype.is_integer() && cx.data(0).is_none() {
-        if let Some(dims) = cx.dims(0) {
-            cx.set_output_dims(0, dims);
-        }
+    let carries = matches!(to, DType::I64 | DType::I32) && ty.dtype.is_integer() && cx.data(0).is_none();
+    if let Some(dims) = cx.dims(0).filter(|_| carries) {
+        cx.set_output_dims(0, dims);
     }
     cx.set_output(0, to, ty.shape.clone());
     Ok(())

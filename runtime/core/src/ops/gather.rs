@@ -33,8 +33,12 @@ impl Operator for Gather {
         let mut shape = ty.shape[..axis].to_vec();
         shape.extend_from_slice(&indices.shape);
         shape.extend_from_slice(&ty.shape[axis + 1..]);
-        if let (Some(dims), Some(places), None, true) = (cx.dims(0), cx.ints(1), cx.data(0), shape.len() <= 1)
-        {
+        if let (Some(dims), Some(places), None, true) = (
+            cx.dims(0),
+            cx.ints(1),
+            cx.data(0),
+            ty.rank() == 1 && shape.len() <= 1,
+        ) {
             let picked: Result<Vec<_>, OpError> = places
                 .iter()
                 .map(|&i| Ok(dims[index(i, dims.len())?].clone()))

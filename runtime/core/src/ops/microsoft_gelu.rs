@@ -7,11 +7,11 @@ use crate::attr::Attrs;
 use crate::error::OpError;
 use core::ops::RangeInclusive;
 
-/// ONNX `MicrosoftGelu`.
+/// onnxruntime's `Gelu`.
 pub struct MicrosoftGelu;
 
 impl Pointwise for MicrosoftGelu {
-    const NAME: &'static str = "MicrosoftGelu";
+    const NAME: &'static str = "Gelu";
     const DOMAIN: &'static str = MICROSOFT;
     const OPSETS: RangeInclusive<u16> = 1..=1;
     type Params = ();

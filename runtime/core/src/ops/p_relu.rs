@@ -38,11 +38,14 @@ impl Operator for PRelu {
             let slope_shape = slope_shape(cx.opset, x.shape().len(), slope.shape());
             let mut out = cx.output()?;
             with_dtype!(numbers, x.dtype(), N => {
-                let one = |x: N, slope: N| if x < N::ZERO { slope.times(x) } else { x };
-                zip((x, x.shape()), (slope, &slope_shape), &mut out, one)
+                zip((x, x.shape()), (slope, &slope_shape), &mut out, sloped::<N>)
             })
         })
     }
+}
+
+fn sloped<N: Number>(x: N, slope: N) -> N {
+    if x < N::ZERO { slope.times(x) } else { x }
 }
 
 /// The slope's shape as NumPy's broadcasting needs it.

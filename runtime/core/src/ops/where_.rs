@@ -26,7 +26,7 @@ impl Operator for Where {
         let (condition, x) = (input_of(cx, 0, BOOLS)?, input_of(cx, 1, WHOLE_BYTES)?);
         same_dtype(cx, 2, x.dtype)?;
         let shape = broadcast(&condition.shape, &broadcast(&x.shape, &cx.input(2)?.shape)?)?;
-        if let Some(dims) = chosen(cx) {
+        if let Some(dims) = chosen(cx).filter(|_| shape.len() == 1) {
             cx.set_output_dims(0, dims);
         }
         cx.set_output(0, x.dtype, shape);

@@ -44,10 +44,9 @@ impl<T: Arithmetic> Operator for Binary<T> {
         let a = input_of(cx, 0, T::DTYPES)?;
         same_dtype(cx, 1, a.dtype)?;
         let shape = broadcast_shape(cx)?;
-        if let (Some(a), Some(b), true) = (cx.dims(0), cx.dims(1), shape.len() <= 1) {
-            if let Some(dims) = pair_dims::<T>(&a, &b) {
-                cx.set_output_dims(0, dims);
-            }
+        let dims = cx.dims(0).zip(cx.dims(1)).filter(|_| shape.len() <= 1);
+        if let Some(dims) = dims.and_then(|(a, b)| pair_dims::<T>(&a, &b)) {
+            cx.set_output_dims(0, dims);
         }
         cx.set_output(0, a.dtype, shape);
         Ok(())
@@ -84,12 +83,11 @@ pub fn broadcast_shape(cx: &InferCx<'_>) -> Result<Vec<Dim>, OpError> {
 /// The second input's shape as NumPy's broadcasting needs it: before opset 7, ones are put behind it.
 fn align<D: Clone>(attrs: Attrs<'_>, opset: u16, rank: usize, b: &[D], one: &D) -> Result<Vec<D>, OpError> {
     let mut aligned = b.to_vec();
-    if opset < 7 && attrs.int_or("broadcast", 0)? != 0 {
-        if let Some(axis) = attrs.int("axis")? {
-            let axis = normalise_axis("axis", axis, rank)?;
-            let behind = rank.saturating_sub(axis + b.len());
-            aligned.extend(core::iter::repeat_n(one.clone(), behind));
-        }
+    let is_old = opset < 7 && attrs.int_or("broadcast", 0)? != 0;
+    if let (true, Some(axis)) = (is_old, attrs.int("axis")?) {
+        let axis = normalise_axis("axis", axis, rank)?;
+        let behind = rank.saturating_sub(axis + b.len());
+        aligned.extend(core::iter::repeat_n(one.clone(), behind));
     }
     Ok(aligned)
 }

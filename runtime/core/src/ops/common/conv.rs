@@ -39,7 +39,7 @@ impl Geometry {
     pub fn new(attrs: Attrs<'_>, x: &[usize], w: &[usize]) -> Result<Self, OpError> {
         let groups = groups(attrs)?;
         let (sizes, kernel) = (spatial(x)?, spatial(w)?);
-        if x.len() != w.len() || w[1] * groups != x[1] || w[0] % groups != 0 {
+        if x.len() != w.len() || w[1] * groups != x[1] || !w[0].is_multiple_of(groups) {
             return Err(OpError::shape(format!(
                 "an input of shape {x:?} does not fit weights of shape {w:?} in {groups} group(s)"
             )));

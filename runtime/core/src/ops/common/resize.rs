@@ -201,7 +201,7 @@ fn keys(x: f32, a: f32) -> f32 {
 pub fn resample<F: Float>(axis: &Resample, behind: usize, x: &[F], outside: F) -> Vec<F> {
     let taps = axis.taps();
     let (from, to) = (axis.input * behind, axis.output * behind);
-    let blocks = if from == 0 { 0 } else { x.len() / from };
+    let blocks = x.len().checked_div(from).unwrap_or(0);
     let mut out = alloc::vec![F::ZERO; blocks * to];
     for (x, out) in x.chunks_exact(from.max(1)).zip(out.chunks_exact_mut(to.max(1))) {
         for (out, taps) in out.chunks_exact_mut(behind.max(1)).zip(&taps) {
@@ -212,7 +212,7 @@ pub fn resample<F: Float>(axis: &Resample, behind: usize, x: &[F], outside: F) -
             for &(at, weight) in taps {
                 let row = &x[at * behind..][..behind];
                 let weight = F::of(weight);
-                out.iter_mut().zip(row).for_each(|(o, &x)| *o = *o + x * weight);
+                out.iter_mut().zip(row).for_each(|(o, &x)| *o += x * weight);
             }
         }
     }
