@@ -13,7 +13,7 @@ const COMMON: &str = "Options of every command";
 
 /// Run one quantised model on every kind of device; move the whole fleet to the next version without losing one.
 #[derive(Parser)]
-#[command(name = "sanderling", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "sanderling", version, max_term_width = 110)]
 #[command(
     after_help = "Start here:\n  sanderling demo        a fleet of twelve on this machine, in a minute\n  \
     sanderling pack model.onnx --out model.sdl && sanderling run model.sdl --random"

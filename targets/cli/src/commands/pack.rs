@@ -19,7 +19,6 @@ const RECIPE: &str = "sanderling.toml";
 
 /// Turn an ONNX model into a bundle.
 #[derive(Args)]
-#[command(disable_version_flag = true)]
 #[command(
     after_help = "What the model file does not say (labels, pre-processing, licence …) stands in sanderling.toml. The one beside \
     the model is used where it names that model. The same model and recipe give the same bytes on any machine.\n\n\
