@@ -1,6 +1,6 @@
 //! Reads ONNX.
 //!
-//! Bytes become protobuf messages ([`proto`]), messages become a [`Graph`] ([`import`]): every name is a
+//! Bytes become protobuf messages ([`proto`]), messages become a [`Graph`] (`import.rs`): every name is a
 //! numbered value, initialisers and `Constant` nodes are constants, attributes are typed, and the nodes stand in
 //! an order in which values are written before they are read. Nothing is optimised here and nothing is computed.
 //!
