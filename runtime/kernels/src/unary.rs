@@ -214,6 +214,20 @@ impl SimdOp for MapRows {
                     s.div(x, s.add(one, exp(s, minus_2u)))
                 });
             }
+            Unary::Softplus => each!(op, s, x => softplus(s, x)),
+            Unary::Softsign => each!(op, s, x => s.div(x, s.add(one, s.abs(x)))),
+            Unary::Mish => each!(op, s, x => s.mul(x, tanh(s, softplus(s, x)))),
+            _ => self.arithmetic(s),
+        }
+    }
+}
+
+impl MapRows {
+    /// The functions that are not activations.
+    #[inline(always)]
+    fn arithmetic<I: Isa>(&self, s: I) {
+        let (op, zero, one) = (self, s.zero(), s.splat(1.0));
+        match self.f {
             Unary::Erf => each!(op, s, x => erf(s, x)),
             Unary::Exp => each!(op, s, x => exp(s, x)),
             Unary::Log => each!(op, s, x => log(s, x)),
@@ -235,14 +249,13 @@ impl SimdOp for MapRows {
                 let y = s.select(s.lt(x, zero), s.splat(-1.0), x);
                 s.select(s.gt(x, zero), one, y)
             }),
-            Unary::Softplus => each!(op, s, x => softplus(s, x)),
-            Unary::Softsign => each!(op, s, x => s.div(x, s.add(one, s.abs(x)))),
-            Unary::Mish => each!(op, s, x => s.mul(x, tanh(s, softplus(s, x)))),
             Unary::Square => each!(op, s, x => s.mul(x, x)),
             Unary::Affine { mul, add } => {
                 let (mul, add) = (s.splat(mul), s.splat(add));
                 each!(op, s, x => s.mul_add(x, mul, add));
             }
+            // Activations: `eval` has them.
+            _ => {}
         }
     }
 }

@@ -150,43 +150,61 @@ pub fn conv_transpose2d(
     if output == 0 {
         return Ok(());
     }
-    let (chunk, one) = conv.chunk()?;
-    let (products, scratch) = scratch.split_at_mut(chunk * one);
     for image in 0..batch {
         for group in 0..groups {
             let x = &x[(image * in_channels + group * channels) * plane..][..channels * plane];
             let w = &w[group * channels * outs * taps..][..channels * outs * taps];
-            for first in (0..outs).step_by(chunk) {
-                let count = chunk.min(outs - first);
-                // Wᵀ: one row for each (output channel, tap), one column for each input channel.
-                let lhs = MatRef {
-                    data: &w[first * taps..],
-                    rows: count * taps,
-                    cols: channels,
-                    row_stride: 1,
-                    col_stride: outs * taps,
-                };
-                let rhs = Rhs::Plain(MatRef::row_major(x, channels, plane));
-                gemm(
-                    ctx,
-                    Lhs::Plain(lhs),
-                    rhs,
-                    products,
-                    plane,
-                    &Epilogue::default(),
-                    scratch,
-                )?;
-                for c in 0..count {
-                    let channel = group * outs + first + c;
-                    let y = &mut y[(image * out_channels + channel) * out_plane..][..out_plane];
-                    y.fill(bias.map_or(0.0, |b| b[channel]));
-                    add_windows(conv, &products[c * one..][..one], [out_h, out_w], y);
-                }
-            }
+            let bias = bias.map(|b| &b[group * outs..(group + 1) * outs]);
+            let y = &mut y[(image * out_channels + group * outs) * out_plane..][..outs * out_plane];
+            one_group(ctx, conv, x, w, bias, [out_h, out_w], y, scratch)?;
         }
     }
     if let Some(act) = act {
         unary_inplace(ctx, act, &mut y[..output]);
+    }
+    Ok(())
+}
+
+/// One image and group, in chunks of output channels: x [in/groups, H, W], y [out/groups, oh, ow].
+fn one_group(
+    ctx: Ctx<'_>,
+    conv: &ConvTranspose2d,
+    x: &[f32],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    [out_h, out_w]: [usize; 2],
+    y: &mut [f32],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let (channels, outs) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
+    let (plane, taps) = (conv.in_h * conv.in_w, conv.kernel[0] * conv.kernel[1]);
+    let (chunk, one) = conv.chunk()?;
+    let (products, scratch) = scratch.split_at_mut(chunk * one);
+    for first in (0..outs).step_by(chunk) {
+        let count = chunk.min(outs - first);
+        // Wᵀ: one row for each (output channel, tap), one column for each input channel.
+        let lhs = MatRef {
+            data: &w[first * taps..],
+            rows: count * taps,
+            cols: channels,
+            row_stride: 1,
+            col_stride: outs * taps,
+        };
+        let rhs = Rhs::Plain(MatRef::row_major(x, channels, plane));
+        gemm(
+            ctx,
+            Lhs::Plain(lhs),
+            rhs,
+            products,
+            plane,
+            &Epilogue::default(),
+            scratch,
+        )?;
+        for (products, channel) in products.chunks_exact(one).zip(first..first + count) {
+            let y = &mut y[channel * out_h * out_w..][..out_h * out_w];
+            y.fill(bias.map_or(0.0, |b| b[channel]));
+            add_windows(conv, products, [out_h, out_w], y);
+        }
     }
     Ok(())
 }

@@ -151,36 +151,7 @@ pub fn gemm_batched(
         );
     }
     let size = extent(m, n, out_row_stride, 1)?;
-    let one_after_the_other = out_stride >= size;
-    let side_by_side = out_stride >= n && extent(count, n, out_stride, 1)? <= out_row_stride;
-    rule(
-        KERNEL,
-        count == 1 || one_after_the_other || side_by_side,
-        "outputs must not overlap",
-    )?;
-    let spans = |stride, size| {
-        let first = product(KERNEL, &[count - 1, stride])?;
-        usize::checked_add(first, size).ok_or(Error::Overflow { kernel: KERNEL })
-    };
-    holds(
-        KERNEL,
-        "lhs",
-        spans(lhs_stride, extent(m, k, lhs.row_stride, lhs.col_stride)?)?,
-        lhs.data.len(),
-    )?;
-    holds(
-        KERNEL,
-        "rhs",
-        spans(rhs_stride, extent(k, n, rhs.row_stride, rhs.col_stride)?)?,
-        rhs.data.len(),
-    )?;
-    holds(KERNEL, "out", spans(out_stride, size)?, out.len())?;
-    holds(
-        KERNEL,
-        "residual",
-        out.len(),
-        epilogue.residual.map_or(out.len(), <[f32]>::len),
-    )?;
+    check_batch(batch, &lhs, &rhs, out.len(), out_row_stride, epilogue.residual)?;
     let product = |i: usize| {
         let lhs = MatRef {
             data: &lhs.data[i * lhs_stride..],
@@ -207,4 +178,49 @@ pub fn gemm_batched(
         out_stride,
         scratch,
     )
+}
+
+/// Checks that every matrix of a batch lies in its slice, and that outputs do not overlap.
+fn check_batch(
+    batch: Batch,
+    lhs: &MatRef<'_>,
+    rhs: &MatRef<'_>,
+    out: usize,
+    out_row_stride: usize,
+    residual: Option<&[f32]>,
+) -> Result<()> {
+    const KERNEL: &str = "gemm_batched";
+    let Batch {
+        count,
+        lhs_stride,
+        rhs_stride,
+        out_stride,
+    } = batch;
+    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    let size = extent(m, n, out_row_stride, 1)?;
+    let one_after_the_other = out_stride >= size;
+    let side_by_side = out_stride >= n && extent(count, n, out_stride, 1)? <= out_row_stride;
+    rule(
+        KERNEL,
+        count == 1 || one_after_the_other || side_by_side,
+        "outputs must not overlap",
+    )?;
+    let spans = |stride, size| {
+        let first = product(KERNEL, &[count - 1, stride])?;
+        usize::checked_add(first, size).ok_or(Error::Overflow { kernel: KERNEL })
+    };
+    holds(
+        KERNEL,
+        "lhs",
+        spans(lhs_stride, extent(m, k, lhs.row_stride, lhs.col_stride)?)?,
+        lhs.data.len(),
+    )?;
+    holds(
+        KERNEL,
+        "rhs",
+        spans(rhs_stride, extent(k, n, rhs.row_stride, rhs.col_stride)?)?,
+        rhs.data.len(),
+    )?;
+    holds(KERNEL, "out", spans(out_stride, size)?, out)?;
+    holds(KERNEL, "residual", out, residual.map_or(out, <[f32]>::len))
 }
