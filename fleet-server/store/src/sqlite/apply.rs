@@ -29,7 +29,10 @@ pub(super) async fn apply(
                 committed.entries.push(entry);
             }
             Change::AddToken(token) => add_token(connection, token).await?,
-            Change::Decommission { device, at } => decommission(connection, device, at).await?,
+            Change::Decommission { device, at } => {
+                progress.known.remove(&device);
+                decommission(connection, device, at).await?;
+            }
             Change::FreezeDevice { device, frozen } => freeze(connection, device, frozen).await?,
             Change::AddVersion(version) => add_version(connection, version).await?,
             Change::PutTufFiles { repository, files } => put_tuf_files(connection, repository, files).await?,
@@ -38,7 +41,12 @@ pub(super) async fn apply(
             Change::AddRollout(rollout) => add_rollout(connection, rollout).await?,
             Change::SetRollout { id, status, state } => set_rollout(connection, id, &status, &state).await?,
             Change::Assign { rollout, rows } => assign(connection, rollout, rows).await?,
-            Change::Desire { devices, desired } => desire(connection, &devices, desired).await?,
+            Change::Desire { devices, desired } => {
+                for device in &devices {
+                    progress.known.remove(device);
+                }
+                desire(connection, &devices, desired).await?;
+            }
             Change::Audit(entry) => audit(connection, entry).await?,
             Change::Remember(reply) => remember(connection, reply).await?,
             Change::Set { name, value } => set(connection, name, &value).await?,

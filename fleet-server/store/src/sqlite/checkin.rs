@@ -1,12 +1,10 @@
 //! A check-in, in the writer's transaction: state, director version, telemetry, and what is counted from it.
 
+use super::batch::{StateRow, TelemetryRow};
 use super::rows::{Columns, Named, bits, from_bits, int};
 use super::writer::Progress;
 use crate::{CheckInStored, CheckInWrite, Desired, StoreError};
-use sanderling_wire::{
-    DeviceId, Digest, Event, EventKind, PairedOutcome, Record, RecordBody, RolloutId, ServingWindow,
-    StateReport,
-};
+use sanderling_wire::{DeviceId, Digest, Event, EventKind, PairedOutcome, Record, RecordBody, RolloutId};
 use sqlx::{Row, SqliteConnection};
 
 /// Outboxes that one device may begin. A new one means that it lost its state folder.
@@ -55,13 +53,18 @@ impl Prepared {
     }
 }
 
-/// What was known of the device before this check-in.
-struct Before {
+/// What is known of a device before a check-in. The writer keeps it from one to the next: nobody else writes it, and
+/// changes to what devices are to run make it forget.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    incarnation: u64,
     desired: Option<Desired>,
     state: Option<StateBefore>,
+    /// The high-water mark of this incarnation.
     next: Option<u64>,
 }
 
+#[derive(Debug, Clone)]
 struct StateBefore {
     last_signed: u64,
     director_version: u64,
@@ -72,47 +75,69 @@ struct StateBefore {
     runtime: Digest,
 }
 
+/// Devices that the writer remembers; beyond, it reads them again.
+pub(super) const MAX_KNOWN: usize = 131_072;
+
 /// Stores a check-in. Everything that can refuse it comes before the first write.
 pub(super) async fn store(
     connection: &mut SqliteConnection,
     progress: &mut Progress,
-    prepared: &Prepared,
+    prepared: Prepared,
 ) -> Result<CheckInStored, StoreError> {
-    let write = &prepared.write;
-    let before = load(connection, write).await?;
+    let (device, incarnation) = (prepared.write.device, prepared.write.check_in.incarnation);
+    let known = progress
+        .known
+        .get(&device)
+        .filter(|before| before.incarnation == incarnation);
+    let before = match known {
+        Some(before) => before.clone(),
+        None => {
+            progress.batch.flush(connection).await?;
+            load(connection, &prepared.write).await?
+        }
+    };
     if before.next.is_none() {
-        check_incarnations(connection, write.device).await?;
+        check_incarnations(connection, device).await?;
     }
-    let next = before.next.unwrap_or(0);
-    let (director_version, minted_at, minted_for) = allocate(&before, write);
-    let stored = put_state(
-        connection,
-        prepared,
-        &before,
-        director_version,
-        minted_at,
-        &minted_for,
-    );
-    stored
-        .await
-        .map_err(StoreError::database("storing a device's state"))?;
-    let (acknowledged, fresh) = put_records(connection, progress, prepared, next)
+    let state = next_state(&before, &prepared);
+    if before
+        .state
+        .as_ref()
+        .is_none_or(|old| old.runtime != state.runtime)
+    {
+        put_runtime(connection, &prepared)
+            .await
+            .map_err(StoreError::database("storing a runtime"))?;
+    }
+    let (acknowledged, fresh) = take_records(connection, progress, &prepared, before.next.unwrap_or(0))
         .await
         .map_err(StoreError::database("storing telemetry"))?;
+    if before.next != Some(acknowledged) {
+        progress.batch.marks.push((device, incarnation, acknowledged));
+    }
     if let Some(rollout) = before.desired.and_then(|desired| desired.rollout) {
-        for metric in &write.failed_metrics {
-            put_failure(connection, rollout, write.device, metric, write.now)
+        for metric in &prepared.write.failed_metrics {
+            put_failure(connection, rollout, device, metric, prepared.write.now)
                 .await
                 .map_err(StoreError::database("storing evidence"))?;
         }
     }
-    Ok(CheckInStored {
+    let stored = CheckInStored {
         desired: before.desired,
-        director_version,
-        minted_at,
+        director_version: state.director_version,
+        minted_at: state.minted_at,
         acknowledged,
         fresh,
-    })
+    };
+    let after = Before {
+        incarnation,
+        desired: before.desired,
+        state: Some(state.clone()),
+        next: Some(acknowledged),
+    };
+    progress.known.insert(device, after);
+    progress.batch.states.push(state_row(state, prepared));
+    Ok(stored)
 }
 
 async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result<Before, StoreError> {
@@ -145,6 +170,7 @@ async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result
     };
     let next = row.field::<Option<i64>>("next")?.map(from_bits);
     Ok(Before {
+        incarnation: write.check_in.incarnation,
         desired: super::read::desired(&row)?,
         state,
         next,
@@ -196,54 +222,56 @@ fn allocate(before: &Before, write: &CheckInWrite) -> (u64, u64, Vec<u8>) {
     }
 }
 
-async fn put_state(
-    connection: &mut SqliteConnection,
-    prepared: &Prepared,
-    before: &Before,
-    director_version: u64,
-    minted_at: u64,
-    minted_for: &[u8],
-) -> Result<(), sqlx::Error> {
+/// What is known of the device after the check-in.
+fn next_state(before: &Before, prepared: &Prepared) -> StateBefore {
     let write = &prepared.write;
-    let state: &StateReport = &write.check_in.state;
-    let active = state.active.map(|active| active.digest);
+    let (director_version, minted_at, minted_for) = allocate(before, write);
+    let active = write.check_in.state.active.map(|active| active.digest);
     let old = before.state.as_ref();
-    let active_since = match old {
-        Some(old) if old.active == active => old.active_since,
-        _ => write.now,
-    };
-    if old.is_none_or(|old| old.runtime != prepared.runtime_hash) {
-        sqlx::query("INSERT INTO runtime_info (hash, info) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
-            .bind(&prepared.runtime_hash.0[..])
-            .bind(&prepared.runtime[..])
-            .execute(&mut *connection)
-            .await?;
+    StateBefore {
+        last_signed: old.map_or(0, |old| old.last_signed).max(write.signed_at),
+        director_version,
+        minted_at,
+        minted_for,
+        active,
+        active_since: match old {
+            Some(old) if old.active == active => old.active_since,
+            _ => write.now,
+        },
+        runtime: prepared.runtime_hash,
     }
-    sqlx::query(
-        "INSERT OR REPLACE INTO device_state (device, last_seen, last_signed, incarnation, phase, active, \
-         active_since, report, runtime, director_version, minted_at, minted_for) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )
-    .bind(&write.device.0[..])
-    .bind(int(write.now))
-    .bind(int(old.map_or(0, |old| old.last_signed).max(write.signed_at)))
-    .bind(bits(write.check_in.incarnation))
-    .bind(state.phase.name())
-    .bind(active.as_ref().map(|digest| &digest.0[..]))
-    .bind(int(active_since))
-    .bind(&prepared.report[..])
-    .bind(&prepared.runtime_hash.0[..])
-    .bind(int(director_version))
-    .bind(int(minted_at))
-    .bind(minted_for)
-    .execute(connection)
-    .await
-    .map(drop)
 }
 
-/// Stores the records at and above the high-water mark `next` and moves it; answers the new mark and how many
-/// records were new. Records come in order of sequence; one that does not is a repeat.
-async fn put_records(
+fn state_row(state: StateBefore, prepared: Prepared) -> StateRow {
+    let write = &prepared.write;
+    StateRow {
+        device: write.device,
+        last_seen: write.now,
+        last_signed: state.last_signed,
+        incarnation: write.check_in.incarnation,
+        phase: write.check_in.state.phase.name(),
+        active: state.active,
+        active_since: state.active_since,
+        report: prepared.report,
+        runtime: state.runtime,
+        director_version: state.director_version,
+        minted_at: state.minted_at,
+        minted_for: state.minted_for,
+    }
+}
+
+async fn put_runtime(connection: &mut SqliteConnection, prepared: &Prepared) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO runtime_info (hash, info) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+        .bind(&prepared.runtime_hash.0[..])
+        .bind(&prepared.runtime[..])
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Takes the records at and above the high-water mark `next`; answers the new mark and how many records were new.
+/// Records come in order of sequence; one that does not is a repeat.
+async fn take_records(
     connection: &mut SqliteConnection,
     progress: &mut Progress,
     prepared: &Prepared,
@@ -256,30 +284,16 @@ async fn put_records(
         if record.sequence < next || record.sequence == u64::MAX {
             continue;
         }
-        let inserted = sqlx::query(
-            "INSERT INTO telemetry (device, incarnation, sequence, received, body) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&write.device.0[..])
-        .bind(bits(write.check_in.incarnation))
-        .bind(bits(record.sequence))
-        .bind(int(write.now))
-        .bind(&body[..])
-        .execute(&mut *connection)
-        .await?;
         next = record.sequence + 1;
-        if inserted.rows_affected() == 1 {
-            fresh += 1;
-            count(connection, progress, write, record).await?;
-        }
-    }
-    if fresh > 0 || prepared.write.check_in.records.is_empty() {
-        sqlx::query("INSERT OR REPLACE INTO outbox (device, incarnation, next) VALUES (?1, ?2, ?3)")
-            .bind(&write.device.0[..])
-            .bind(bits(write.check_in.incarnation))
-            .bind(bits(next))
-            .execute(connection)
-            .await?;
+        fresh += 1;
+        progress.batch.telemetry.push(TelemetryRow {
+            device: write.device,
+            incarnation: write.check_in.incarnation,
+            sequence: record.sequence,
+            received: write.now,
+            body: body.clone(),
+        });
+        count(connection, progress, write, record).await?;
     }
     Ok((next, fresh))
 }
@@ -292,7 +306,10 @@ async fn count(
     record: &Record,
 ) -> Result<(), sqlx::Error> {
     match &record.body {
-        RecordBody::Serving(window) => count_serving(connection, write.device, window).await,
+        RecordBody::Serving(window) => {
+            progress.batch.serving.push((write.device, window.clone()));
+            Ok(())
+        }
         RecordBody::Paired {
             rollout,
             new,
@@ -310,33 +327,6 @@ async fn count(
         }
         _ => Ok(()),
     }
-}
-
-async fn count_serving(
-    connection: &mut SqliteConnection,
-    device: DeviceId,
-    window: &ServingWindow,
-) -> Result<(), sqlx::Error> {
-    // A count so high that sums might overflow is a lie; capped, it stays harmless.
-    let capped = |count: u64| int(count.min(1 << 40));
-    sqlx::query(
-        "INSERT INTO serving (device, image, answers, errors, rejected, flagged, cascaded, degraded) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET answers = answers + excluded.answers, \
-         errors = errors + excluded.errors, rejected = rejected + excluded.rejected, \
-         flagged = flagged + excluded.flagged, cascaded = cascaded + excluded.cascaded, \
-         degraded = degraded + excluded.degraded",
-    )
-    .bind(&device.0[..])
-    .bind(&window.image.0[..])
-    .bind(capped(window.answers))
-    .bind(capped(window.errors))
-    .bind(capped(window.rejected_inputs))
-    .bind(capped(window.flagged_inputs))
-    .bind(capped(window.cascaded))
-    .bind(capped(window.degraded))
-    .execute(connection)
-    .await
-    .map(drop)
 }
 
 /// Counts outcomes of a device that the rollout did give the new version, between the versions it is about.

@@ -1,7 +1,6 @@
 //! Enrolment: a token is redeemed once, by one key; that key may repeat itself, because a reply can be lost.
 
 use super::rows::{Columns, int};
-use super::writer::Progress;
 use crate::{Enrolled, Enrolment, StoreError};
 use sanderling_wire::DeviceId;
 use sqlx::SqliteConnection;
@@ -9,7 +8,6 @@ use sqlx::SqliteConnection;
 /// Redeems the token and registers the device.
 pub(super) async fn enrol(
     connection: &mut SqliteConnection,
-    _progress: &mut Progress,
     enrolment: &Enrolment,
 ) -> Result<Enrolled, StoreError> {
     redeem(connection, enrolment).await?;

@@ -3,6 +3,7 @@
 //! `synchronous=FULL`: a commit is on disk when it returns. Readers never wait for the writer.
 
 mod apply;
+mod batch;
 mod checkin;
 mod checkpoint;
 mod enrol;
@@ -98,7 +99,8 @@ impl SqliteStore {
             .statement_cache_capacity(128)
             .pragma("wal_autocheckpoint", "0")
             .pragma("cache_size", "-65536")
-            .pragma("temp_store", "MEMORY");
+            .pragma("temp_store", "MEMORY")
+            .disable_statement_logging();
         let mut connection = connect.connect().await.map_err(|e| open(e.to_string()))?;
         migrations()
             .run(&mut connection)

@@ -1,10 +1,13 @@
 //! The writer: takes jobs off the queue and commits them in groups.
 
-use super::checkin::Prepared;
+use super::batch::Batch;
+use super::checkin::{Before, MAX_KNOWN, Prepared};
 use super::checkpoint::{self, Finish};
 use super::{apply, checkin, enrol};
 use crate::{Change, CheckInStored, Committed, Enrolled, Enrolment, Heads, StoreError};
+use sanderling_wire::DeviceId;
 use sqlx::SqliteConnection;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -48,6 +51,10 @@ impl Done {
 pub(super) struct Progress {
     /// How far the feeds are, the transaction under way included.
     pub(super) heads: Heads,
+    /// Devices as their last check-in left them.
+    pub(super) known: HashMap<DeviceId, Before>,
+    /// Rows of the transaction under way that are not written yet.
+    pub(super) batch: Batch,
 }
 
 /// Runs until every sender of the queue is gone and the queue is empty.
@@ -59,6 +66,7 @@ pub(super) async fn run(
     finish: Finish,
 ) {
     let mut group = Vec::with_capacity(MAX_GROUP);
+    let mut progress = Progress::default();
     while queue.recv_many(&mut group, MAX_GROUP).await > 0 {
         if group.len() < MAX_GROUP && group.iter().all(|job| matches!(job, Job::CheckIn(..))) {
             tokio::time::sleep(gather).await;
@@ -67,7 +75,7 @@ pub(super) async fn run(
                 group.push(job);
             }
         }
-        commit_group(&mut connection, &mut group, &ticker).await;
+        commit_group(&mut connection, &mut progress, &mut group, &ticker).await;
         if finish.take() {
             checkpoint::pass(&mut connection).await;
         }
@@ -77,21 +85,26 @@ pub(super) async fn run(
 /// Does the jobs in one transaction, then answers them all.
 async fn commit_group(
     connection: &mut SqliteConnection,
+    progress: &mut Progress,
     group: &mut Vec<Job>,
     ticker: &watch::Sender<Heads>,
 ) {
-    let mut progress = Progress {
-        heads: *ticker.borrow(),
-    };
+    progress.heads = *ticker.borrow();
+    if progress.known.len() > MAX_KNOWN {
+        progress.known.clear();
+    }
     let mut done = Vec::with_capacity(group.len());
     let mut failure = execute(connection, "BEGIN IMMEDIATE").await.err();
     for job in group.drain(..) {
         let outcome = match failure {
-            None => do_job(connection, &mut progress, job).await,
+            None => do_job(connection, progress, job).await,
             Some(_) => skip(job),
         };
         failure = failure.or_else(|| fatal(&outcome));
         done.push(outcome);
+    }
+    if failure.is_none() {
+        failure = progress.batch.flush(connection).await.err();
     }
     if failure.is_none() {
         failure = execute(connection, "COMMIT").await.err();
@@ -103,6 +116,8 @@ async fn commit_group(
         }
         Some(error) => {
             tracing::error!(%error, jobs = done.len(), "a transaction failed; nothing of it is kept");
+            progress.known.clear();
+            progress.batch.clear();
             // Where BEGIN itself failed there is nothing to roll back, which SQLite says by an error.
             let _ = execute(connection, "ROLLBACK").await;
         }
@@ -137,25 +152,31 @@ async fn do_job(connection: &mut SqliteConnection, progress: &mut Progress, job:
     match job {
         // A check-in checks everything before its first write, so that it needs no savepoint.
         Job::CheckIn(prepared, reply) => {
-            Done::CheckIn(checkin::store(connection, progress, &prepared).await, reply)
+            Done::CheckIn(checkin::store(connection, progress, *prepared).await, reply)
         }
         Job::Enrol(enrolment, reply) => {
             let before = progress.heads;
-            let result = match execute(connection, "SAVEPOINT job").await {
-                Ok(()) => enrol::enrol(connection, progress, &enrolment).await,
+            let result = match begin(connection, progress).await {
+                Ok(()) => enrol::enrol(connection, &enrolment).await,
                 Err(error) => Err(error),
             };
             Done::Enrol(finish(connection, progress, before, result).await, reply)
         }
         Job::Commit(changes, reply) => {
             let before = progress.heads;
-            let result = match execute(connection, "SAVEPOINT job").await {
+            let result = match begin(connection, progress).await {
                 Ok(()) => apply::apply(connection, progress, changes).await,
                 Err(error) => Err(error),
             };
             Done::Commit(finish(connection, progress, before, result).await, reply)
         }
     }
+}
+
+/// Begins a job that may be undone by itself: what check-ins before it left to be written is written first.
+async fn begin(connection: &mut SqliteConnection, progress: &mut Progress) -> Result<(), StoreError> {
+    progress.batch.flush(connection).await?;
+    execute(connection, "SAVEPOINT job").await
 }
 
 /// Keeps a job's writes, or undoes them where it was refused.
