@@ -28,12 +28,14 @@ pub fn must_pass() -> impl Iterator<Item = &'static str> {
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Runs every case of a folder, in the order of their names. `progress` hears of each.
+/// Runs every case of a folder (or of the folder `node` in it), in the order of their names. `progress` hears of
+/// each.
 ///
 /// # Errors
 /// Where the folder cannot be read.
 pub fn run(folder: &Path, progress: &mut dyn FnMut(&Case)) -> io::Result<Report> {
-    let mut folders = std::fs::read_dir(folder)?
+    let node = folder.join("node");
+    let mut folders = std::fs::read_dir(if node.is_dir() { &node } else { folder })?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;
     folders.retain(|path| path.join("model.onnx").is_file());

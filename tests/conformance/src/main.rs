@@ -1,14 +1,16 @@
 //! `sanderling-conformance FOLDER [--failures] [--write-passing FILE]`
 //!
-//! FOLDER is `onnx/backend/test/data/node` of an installed `onnx` package. Ends with an error where a case that
-//! has passed before fails.
+//! FOLDER is `onnx/backend/test/data` (or `node` in it) of an installed `onnx` package. Ends with an error where a
+//! case that has passed before fails.
+
+#![forbid(unsafe_code)]
 
 use sanderling_conformance::{Outcome, Report, must_pass, run};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: sanderling-conformance FOLDER [--failures] [--write-passing FILE]\n\
-    FOLDER: onnx/backend/test/data/node of an installed onnx package (pip install onnx)";
+    FOLDER: onnx/backend/test/data of an installed onnx package (pip install onnx)";
 
 struct Options {
     folder: PathBuf,
@@ -56,11 +58,13 @@ fn main() -> ExitCode {
         }
     }
     println!("{report}");
-    if let Some(path) = &options.write_passing {
-        if let Err(error) = std::fs::write(path, passing(&report)) {
-            eprintln!("{}: {error}", path.display());
-            return ExitCode::from(2);
-        }
+    let written = options
+        .write_passing
+        .as_ref()
+        .map(|path| (path, std::fs::write(path, passing(&report))));
+    if let Some((path, Err(error))) = written {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::from(2);
     }
     judge(&report)
 }

@@ -106,24 +106,14 @@ pub fn zip<A: Element, B: Element, R: Element>(
     }
     rows.for_each(|row, [at_a, at_b]| {
         let out = &mut out[row * len..][..len];
-        match rows.step {
-            [1, 1] => {
-                let inputs = a[at_a..][..len].iter().zip(&b[at_b..][..len]);
-                out.iter_mut().zip(inputs).for_each(|(o, (&x, &y))| *o = f(x, y));
-            }
-            [1, _] => {
-                let y = b[at_b];
-                out.iter_mut()
-                    .zip(&a[at_a..][..len])
-                    .for_each(|(o, &x)| *o = f(x, y));
-            }
-            [_, 1] => {
-                let x = a[at_a];
-                out.iter_mut()
-                    .zip(&b[at_b..][..len])
-                    .for_each(|(o, &y)| *o = f(x, y));
-            }
-            _ => out.fill(f(a[at_a], b[at_b])),
+        if rows.step == [1, 1] {
+            let inputs = a[at_a..][..len].iter().zip(&b[at_b..][..len]);
+            out.iter_mut().zip(inputs).for_each(|(o, (&x, &y))| *o = f(x, y));
+        } else {
+            let at = |i: usize| (a[at_a + i * rows.step[0]], b[at_b + i * rows.step[1]]);
+            out.iter_mut()
+                .zip((0..len).map(at))
+                .for_each(|(o, (x, y))| *o = f(x, y));
         }
     });
     Ok(())
