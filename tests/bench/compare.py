@@ -4,10 +4,12 @@
     compare.py [MODEL[,NAME=SHAPE...]...] [--check] [--bench PATH] [--threads 1] [--rounds 7] [--batch 5] [--int8]
 
 Without models it takes those of the zoo (the folder SANDERLING_ZOO, else .cache/zoo, which `cargo xtask setup` fills).
-Without --bench it builds the example bench_onnx of runtime/session. --check takes few turns: for answers, not for
-times. Inputs are random (uniform in 0..1 for floats, 0..255 for integers) and the
-same for both. Printed per model: median milliseconds of both, their ratio (below 1: Sanderling is faster), and the
-largest difference of any output, max|a-b| / max|b|. The exit status is 1 if a difference is above the tolerance or a model of the zoo is missing.
+Without --bench it builds the example bench_onnx of runtime/session. --check takes few turns: for answers, not times.
+
+Images are pages of glyphs, other inputs random (0..1 for floats, 0..255 for integers); both programs see the same.
+Printed per model: median milliseconds of both, their ratio (below 1: Sanderling is faster), and the largest
+difference of any output, max|a-b| / max|b|. The exit status is 1 if a difference is above the tolerance or a model of
+the zoo is missing.
 """
 import argparse
 import os
@@ -37,6 +39,20 @@ ZOO = [
 DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(uint8)": np.uint8}
 
 
+def page(rng, shape):
+    """Lines of blocky dark glyphs on light paper, in -1..1: a text detector sees nothing in plain noise."""
+    channels_first = shape[1] == 3
+    height, width = (shape[2], shape[3]) if channels_first else (shape[1], shape[2])
+    image = np.full((height, width), 0.9, np.float32)
+    for top in range(6, height - 16, 24):
+        for left in range(8, width - 16, 10):
+            glyph = (rng.random((5, 3)) < 0.6).repeat(3, 0).repeat(2, 1)
+            image[top : top + 15, left : left + 6][glyph] = 0.1
+    image = (image - 0.5) / 0.5 + rng.random((height, width), dtype=np.float32) * 0.05
+    stacked = np.repeat(image[None] if channels_first else image[..., None], 3, 0 if channels_first else 2)
+    return np.ascontiguousarray(np.broadcast_to(stacked, shape))
+
+
 def make_inputs(session, shapes):
     """A random array for each input; dimensions that the model leaves open come from `shapes`, else are 1."""
     rng = np.random.default_rng(7)
@@ -44,7 +60,9 @@ def make_inputs(session, shapes):
     for port in session.get_inputs():
         shape = shapes.get(port.name) or [d if isinstance(d, int) and d > 0 else 1 for d in port.shape]
         dtype = DTYPES[port.type]
-        if dtype == np.float32:
+        if len(shape) == 4 and 3 in (shape[1], shape[3]):
+            inputs[port.name] = page(rng, shape)
+        elif dtype == np.float32:
             inputs[port.name] = rng.random(shape, dtype=np.float32)
         elif "mask" in port.name:
             inputs[port.name] = np.ones(shape, dtype)

@@ -7,7 +7,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::backend::Segment;
 use sanderling_core::error::CoreError;
 use sanderling_core::plan::{Constants, NodeView, ValueKind};

@@ -232,7 +232,10 @@ impl Step {
                 *slot = Some(view.map_err(|e| self.failed(e))?);
             }
         }
-        let scratch = layout.scratch.and_then(|region| pieces[region].take()).unwrap_or(empty());
+        let scratch = layout
+            .scratch
+            .and_then(|region| pieces[region].take())
+            .unwrap_or(empty());
         let scratch = bytemuck::try_cast_slice_mut(scratch).map_err(|_| outside())?;
         let mut cx = RunCx {
             inputs: &given[..layout.inputs.len()],

@@ -26,7 +26,11 @@
 //! trait CpuOp: Sync { fn domain(&self); fn name(&self); fn prepare(&self, &PrepareCx) -> Result<Choice, OpError> }
 //! enum Choice { Kernel(Box<dyn CpuKernel>), Alias /* output 0 is input 0's bytes */, Reference }
 //! trait CpuKernel { fn describe(&self) -> String; fn run(&self, &mut RunCx) -> Result<(), OpError>;
-//!                   fn scratch_len(&self) -> usize; fn reads(&self, input) -> bool; fn in_place(&self, input) -> bool }
+//!                   fn scratch_len(&self) -> usize; fn reads(&self, input) -> bool; fn in_place(&self, input) -> bool;
+//!                   fn as_unary(&self) -> Option<Unary>; fn fuse(&mut self, Unary) -> bool }
+//! PrepareCx: attrs, opset, input(i)/output(i) -> &ValueType, constant(i), quantised(i) /* int8 behind DequantizeLinear */,
+//!            shared(i, variant, bytes, make) /* packed weights, counted against the limit, shared by executables */
+//! RunCx: slice::<T>(i), slice_mut::<T>(i) /* once */, in_place(), scratch(), ctx()
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use core::any::Any;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::attr::Attrs;
 use sanderling_core::plan::NodeView;
 use sanderling_core::tensor::{Element, TensorView, TensorViewMut};

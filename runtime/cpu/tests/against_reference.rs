@@ -5,7 +5,8 @@ use sanderling_core::infer::specialise;
 use sanderling_core::partition::partition;
 use sanderling_core::plan::{self, PlanView};
 use sanderling_core::{
-    Attribute, CoreError, DType, Graph, Node, OpTable, Tensor, TensorType, TensorView, Value, ValueId, ops, reference,
+    Attribute, CoreError, DType, Graph, Node, OpTable, Tensor, TensorType, TensorView, Value, ValueId, ops,
+    reference,
 };
 use sanderling_cpu::{CpuBackend, CpuOptions, CpuTable};
 use std::rc::Rc;
@@ -29,13 +30,19 @@ impl Builder {
     /// Floats in −1..1.
     fn floats(&mut self, shape: &[usize]) -> Tensor {
         let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| (self.random() % 2001) as f32 / 1000.0 - 1.0).collect();
+        let values: Vec<f32> = (0..count)
+            .map(|_| (self.random() % 2001) as f32 / 1000.0 - 1.0)
+            .collect();
         Tensor::from_slice(shape, &values).unwrap()
     }
 
     fn input(&mut self, tensor: Tensor) -> ValueId {
         let name = format!("in{}", self.inputs.len());
-        let id = self.graph.add_value(Value { name, ty: Some(tensor.ty()), constant: None });
+        let id = self.graph.add_value(Value {
+            name,
+            ty: Some(tensor.ty()),
+            constant: None,
+        });
         self.graph.inputs.push(id);
         self.inputs.push(tensor);
         id
@@ -46,7 +53,13 @@ impl Builder {
         self.graph.add_constant(name, tensor)
     }
 
-    fn node(&mut self, op: &str, opset: u16, inputs: &[ValueId], attributes: &[(&str, Attribute)]) -> ValueId {
+    fn node(
+        &mut self,
+        op: &str,
+        opset: u16,
+        inputs: &[ValueId],
+        attributes: &[(&str, Attribute)],
+    ) -> ValueId {
         let out = self.graph.add_value(Value {
             name: format!("v{}", self.graph.values.len()),
             ..Value::default()
@@ -59,7 +72,10 @@ impl Builder {
             opset,
             inputs: inputs.iter().map(|&id| Some(id)).collect(),
             outputs: vec![Some(out)],
-            attributes: attributes.iter().map(|(name, a)| (name.to_string(), a.clone())).collect(),
+            attributes: attributes
+                .iter()
+                .map(|(name, a)| (name.to_string(), a.clone()))
+                .collect(),
         });
         out
     }
@@ -78,7 +94,10 @@ fn prepare(
 ) -> Result<Ran, CoreError> {
     let (bytes, ids) = plan::encode(&builder.graph, &plan::Arena::default())?;
     let plan = PlanView::parse(&bytes)?;
-    let constants: Vec<Tensor> = ids.iter().map(|&id| builder.graph.constant(id).unwrap().clone()).collect();
+    let constants: Vec<Tensor> = ids
+        .iter()
+        .map(|&id| builder.graph.constant(id).unwrap().clone())
+        .collect();
     let types: Vec<TensorType> = builder.inputs.iter().map(Tensor::ty).collect();
     let facts = specialise(&plan, &constants, TABLE, &types)?;
     let backend = CpuBackend::new(CpuTable(sanderling_cpu::ops::ALL), TABLE, CpuOptions::detect(1));
@@ -95,12 +114,23 @@ fn prepare(
         memory_limit: limit,
     })?;
     let position = |id: &ValueId| builder.graph.inputs.iter().position(|input| input == id).unwrap();
-    let located: Vec<Located<'_>> =
-        part.inputs.iter().map(|id| Located::Host(builder.inputs[position(id)].view())).collect();
+    let located: Vec<Located<'_>> = part
+        .inputs
+        .iter()
+        .map(|id| Located::Host(builder.inputs[position(id)].view()))
+        .collect();
     let outputs = run(&mut *executable, &located)?;
     let order = |id: &ValueId| part.outputs.iter().position(|output| output == id).unwrap();
-    let outputs = builder.graph.outputs.iter().map(|id| outputs[order(id)].clone()).collect();
-    Ok(Ran { outputs, kernels: executable.kernels().into_iter().map(|row| row.1).collect() })
+    let outputs = builder
+        .graph
+        .outputs
+        .iter()
+        .map(|id| outputs[order(id)].clone())
+        .collect();
+    Ok(Ran {
+        outputs,
+        kernels: executable.kernels().into_iter().map(|row| row.1).collect(),
+    })
 }
 
 fn run(builder: &Builder) -> Ran {
@@ -120,7 +150,10 @@ fn run(builder: &Builder) -> Ran {
 fn expected(builder: &Builder) -> Vec<Tensor> {
     let (bytes, ids) = plan::encode(&builder.graph, &plan::Arena::default()).unwrap();
     let plan = PlanView::parse(&bytes).unwrap();
-    let constants: Vec<Tensor> = ids.iter().map(|&id| builder.graph.constant(id).unwrap().clone()).collect();
+    let constants: Vec<Tensor> = ids
+        .iter()
+        .map(|&id| builder.graph.constant(id).unwrap().clone())
+        .collect();
     let inputs: Vec<TensorView<'_>> = builder.inputs.iter().map(Tensor::view).collect();
     reference::run(&plan, &constants, TABLE, &inputs, &mut |_, _| {}).unwrap()
 }
@@ -132,15 +165,29 @@ fn check(what: &str, mut builder: Builder, outputs: &[ValueId]) -> Vec<String> {
     let (ran, expected) = (run(&builder), expected(&builder));
     assert_eq!(ran.outputs.len(), expected.len(), "{what}");
     for (found, expected) in ran.outputs.iter().zip(&expected) {
-        assert_eq!((found.dtype(), found.shape()), (expected.dtype(), expected.shape()), "{what}");
+        assert_eq!(
+            (found.dtype(), found.shape()),
+            (expected.dtype(), expected.shape()),
+            "{what}"
+        );
         if found.dtype() != DType::F32 {
             assert_eq!(found.bytes(), expected.bytes(), "{what}");
             continue;
         }
         let (a, b) = (found.view(), expected.view());
-        for (i, (a, b)) in a.as_slice::<f32>().unwrap().iter().zip(b.as_slice::<f32>().unwrap()).enumerate() {
+        for (i, (a, b)) in a
+            .as_slice::<f32>()
+            .unwrap()
+            .iter()
+            .zip(b.as_slice::<f32>().unwrap())
+            .enumerate()
+        {
             let close = (a - b).abs() <= 1e-4 * b.abs().max(1.0) || a == b || (a.is_nan() && b.is_nan());
-            assert!(close, "{what}: element {i} is {a}, the reference says {b} ({:?})", ran.kernels);
+            assert!(
+                close,
+                "{what}: element {i} is {a}, the reference says {b} ({:?})",
+                ran.kernels
+            );
         }
     }
     ran.kernels
@@ -160,32 +207,66 @@ fn one(op: &str, opset: u16, shapes: &[&[usize]], known: bool, attributes: &[(&s
     let mut inputs = Vec::new();
     for (i, shape) in shapes.iter().enumerate() {
         let tensor = builder.floats(shape);
-        let id = if i > 0 && known { builder.constant(tensor) } else { builder.input(tensor) };
+        let id = if i > 0 && known {
+            builder.constant(tensor)
+        } else {
+            builder.input(tensor)
+        };
         inputs.push(id);
     }
     let out = builder.node(op, opset, &inputs, attributes);
     let what = format!("{op} {shapes:?} {attributes:?}");
     let kernels = check(&what, builder, &[out]);
-    assert!(kernels.iter().all(|kernel| !kernel.starts_with("reference")), "{what}: {kernels:?}");
+    assert!(
+        kernels.iter().all(|kernel| !kernel.starts_with("reference")),
+        "{what}: {kernels:?}"
+    );
 }
 
 #[test]
 fn unary() {
     for op in [
-        "Abs", "Ceil", "Elu", "Erf", "Exp", "Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Neg", "Relu", "Round",
-        "Sigmoid", "Sign", "Softplus", "Tanh", "Reciprocal",
+        "Abs",
+        "Ceil",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Neg",
+        "Relu",
+        "Round",
+        "Sigmoid",
+        "Sign",
+        "Softplus",
+        "Tanh",
+        "Reciprocal",
     ] {
         one(op, 17, &[&[3, 37]], true, &[]);
     }
     one("Gelu", 20, &[&[129]], true, &[("approximate", text("tanh"))]);
     one("com.microsoft:Gelu", 1, &[&[129]], true, &[]);
-    one("Clip", 6, &[&[5, 7]], true, &[("min", Attribute::Float(-0.25)), ("max", Attribute::Float(0.5))]);
+    one(
+        "Clip",
+        6,
+        &[&[5, 7]],
+        true,
+        &[("min", Attribute::Float(-0.25)), ("max", Attribute::Float(0.5))],
+    );
 }
 
 #[test]
 fn binary() {
     for op in ["Add", "Sub", "Mul", "Div", "Max", "Min"] {
-        for shapes in [[&[2, 3, 5][..], &[2, 3, 5]], [&[2, 3, 5], &[5]], [&[3, 1], &[1, 4]], [&[2, 3, 5], &[]], [&[], &[4]]] {
+        for shapes in [
+            [&[2, 3, 5][..], &[2, 3, 5]],
+            [&[2, 3, 5], &[5]],
+            [&[3, 1], &[1, 4]],
+            [&[2, 3, 5], &[]],
+            [&[], &[4]],
+        ] {
             one(op, 17, &shapes, false, &[]);
             one(op, 17, &shapes, true, &[]);
         }
@@ -199,8 +280,20 @@ fn matrices() {
     let flag = |name| (name, Attribute::Int(1));
     for known in [false, true] {
         one("Gemm", 13, &[&[5, 7], &[7, 9], &[9]], known, &[]);
-        one("Gemm", 13, &[&[7, 5], &[9, 7], &[5, 1]], known, &[flag("transA"), flag("transB")]);
-        one("Gemm", 13, &[&[1, 7], &[9, 7], &[1, 9]], known, &[flag("transB"), ("alpha", Attribute::Float(0.5))]);
+        one(
+            "Gemm",
+            13,
+            &[&[7, 5], &[9, 7], &[5, 1]],
+            known,
+            &[flag("transA"), flag("transB")],
+        );
+        one(
+            "Gemm",
+            13,
+            &[&[1, 7], &[9, 7], &[1, 9]],
+            known,
+            &[flag("transB"), ("alpha", Attribute::Float(0.5))],
+        );
         one("Gemm", 13, &[&[3, 4], &[4, 2], &[3, 2]], known, &[]);
         one("MatMul", 13, &[&[2, 3, 5, 7], &[7, 4]], known, &[]);
         one("MatMul", 13, &[&[2, 3, 5, 7], &[2, 3, 7, 4]], known, &[]);
@@ -208,48 +301,120 @@ fn matrices() {
         one("MatMul", 13, &[&[2, 1, 5, 7], &[3, 7, 4]], known, &[]);
         one("MatMul", 13, &[&[7], &[7, 4]], known, &[]);
         one("MatMul", 13, &[&[2, 5, 7], &[7]], known, &[]);
-        one("com.microsoft:FusedMatMul", 1, &[&[2, 7, 5], &[2, 4, 7]], known, &[flag("transA"), flag("transB")]);
-        one("com.microsoft:FusedGemm", 1, &[&[5, 7], &[7, 4], &[4]], known, &[("activation", text("Relu"))]);
+        one(
+            "com.microsoft:FusedMatMul",
+            1,
+            &[&[2, 7, 5], &[2, 4, 7]],
+            known,
+            &[flag("transA"), flag("transB")],
+        );
+        one(
+            "com.microsoft:FusedGemm",
+            1,
+            &[&[5, 7], &[7, 4], &[4]],
+            known,
+            &[("activation", text("Relu"))],
+        );
     }
 }
 
 #[test]
 fn convolutions() {
     for known in [false, true] {
-        one("Conv", 11, &[&[2, 3, 9, 8], &[4, 3, 3, 3], &[4]], known, &[("pads", ints(&[1, 1, 1, 1]))]);
-        one("Conv", 11, &[&[1, 6, 9, 8], &[6, 1, 3, 3], &[6]], known, &[
-            ("group", Attribute::Int(6)),
-            ("strides", ints(&[2, 2])),
-            ("auto_pad", text("SAME_UPPER")),
-        ]);
-        one("Conv", 11, &[&[1, 4, 5, 5], &[8, 2, 1, 1]], known, &[("group", Attribute::Int(2))]);
-        one("Conv", 11, &[&[1, 4, 30], &[3, 4, 5], &[3]], known, &[("dilations", ints(&[2]))]);
+        one(
+            "Conv",
+            11,
+            &[&[2, 3, 9, 8], &[4, 3, 3, 3], &[4]],
+            known,
+            &[("pads", ints(&[1, 1, 1, 1]))],
+        );
+        one(
+            "Conv",
+            11,
+            &[&[1, 6, 9, 8], &[6, 1, 3, 3], &[6]],
+            known,
+            &[
+                ("group", Attribute::Int(6)),
+                ("strides", ints(&[2, 2])),
+                ("auto_pad", text("SAME_UPPER")),
+            ],
+        );
+        one(
+            "Conv",
+            11,
+            &[&[1, 4, 5, 5], &[8, 2, 1, 1]],
+            known,
+            &[("group", Attribute::Int(2))],
+        );
+        one(
+            "Conv",
+            11,
+            &[&[1, 4, 30], &[3, 4, 5], &[3]],
+            known,
+            &[("dilations", ints(&[2]))],
+        );
         one("Conv", 11, &[&[1, 4, 30, 1], &[3, 4, 5, 1]], known, &[]);
-        one("com.microsoft:FusedConv", 1, &[&[1, 3, 6, 6], &[4, 3, 3, 3], &[4], &[1, 4, 4, 4]], known, &[(
-            "activation",
-            text("Relu"),
-        )]);
-        one("ConvTranspose", 11, &[&[1, 3, 5, 4], &[3, 2, 3, 3], &[2]], known, &[
-            ("strides", ints(&[2, 2])),
-            ("pads", ints(&[1, 1, 0, 1])),
-            ("output_padding", ints(&[1, 0])),
-        ]);
-        one("ConvTranspose", 11, &[&[1, 3, 5, 4], &[3, 2, 2, 2]], known, &[("strides", ints(&[2, 2]))]);
+        one(
+            "com.microsoft:FusedConv",
+            1,
+            &[&[1, 3, 6, 6], &[4, 3, 3, 3], &[4], &[1, 4, 4, 4]],
+            known,
+            &[("activation", text("Relu"))],
+        );
+        one(
+            "ConvTranspose",
+            11,
+            &[&[1, 3, 5, 4], &[3, 2, 3, 3], &[2]],
+            known,
+            &[
+                ("strides", ints(&[2, 2])),
+                ("pads", ints(&[1, 1, 0, 1])),
+                ("output_padding", ints(&[1, 0])),
+            ],
+        );
+        one(
+            "ConvTranspose",
+            11,
+            &[&[1, 3, 5, 4], &[3, 2, 2, 2]],
+            known,
+            &[("strides", ints(&[2, 2]))],
+        );
     }
 }
 
 #[test]
 fn pools_and_reductions() {
-    let window = [("kernel_shape", ints(&[3, 2])), ("strides", ints(&[2, 2])), ("pads", ints(&[1, 0, 1, 1]))];
+    let window = [
+        ("kernel_shape", ints(&[3, 2])),
+        ("strides", ints(&[2, 2])),
+        ("pads", ints(&[1, 0, 1, 1])),
+    ];
     one("MaxPool", 11, &[&[2, 3, 9, 8]], true, &window);
     one("AveragePool", 11, &[&[2, 3, 9, 8]], true, &window);
-    let counted: Vec<_> = window.iter().cloned().chain([("count_include_pad", Attribute::Int(1))]).collect();
+    let counted: Vec<_> = window
+        .iter()
+        .cloned()
+        .chain([("count_include_pad", Attribute::Int(1))])
+        .collect();
     one("AveragePool", 11, &[&[2, 3, 9, 8]], true, &counted);
     one("GlobalAveragePool", 11, &[&[2, 3, 4, 5]], true, &[]);
     one("GlobalMaxPool", 11, &[&[2, 3, 7]], true, &[]);
-    for op in ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceLogSumExp"] {
+    for op in [
+        "ReduceSum",
+        "ReduceMean",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceL2",
+        "ReduceLogSumExp",
+    ] {
         one(op, 11, &[&[2, 3, 4, 5]], true, &[("axes", ints(&[2, 3]))]);
-        one(op, 11, &[&[2, 3, 4, 5]], true, &[("axes", ints(&[1, -2])), ("keepdims", Attribute::Int(0))]);
+        one(
+            op,
+            11,
+            &[&[2, 3, 4, 5]],
+            true,
+            &[("axes", ints(&[1, -2])), ("keepdims", Attribute::Int(0))],
+        );
         one(op, 11, &[&[2, 3]], true, &[]);
     }
     one("Softmax", 13, &[&[2, 3, 5]], true, &[]);
@@ -261,15 +426,41 @@ fn pools_and_reductions() {
 
 #[test]
 fn movement() {
-    one("Transpose", 13, &[&[2, 3, 4]], true, &[("perm", ints(&[2, 0, 1]))]);
-    one("Transpose", 13, &[&[2, 1, 4]], true, &[("perm", ints(&[1, 0, 2]))]);
-    one("Concat", 13, &[&[2, 3], &[2, 1], &[2, 4]], false, &[("axis", Attribute::Int(-1))]);
-    one("Slice", 9, &[&[4, 6]], true, &[("starts", ints(&[1, -2])), ("ends", ints(&[3, i64::MAX]))]);
+    one(
+        "Transpose",
+        13,
+        &[&[2, 3, 4]],
+        true,
+        &[("perm", ints(&[2, 0, 1]))],
+    );
+    one(
+        "Transpose",
+        13,
+        &[&[2, 1, 4]],
+        true,
+        &[("perm", ints(&[1, 0, 2]))],
+    );
+    one(
+        "Concat",
+        13,
+        &[&[2, 3], &[2, 1], &[2, 4]],
+        false,
+        &[("axis", Attribute::Int(-1))],
+    );
+    one(
+        "Slice",
+        9,
+        &[&[4, 6]],
+        true,
+        &[("starts", ints(&[1, -2])), ("ends", ints(&[3, i64::MAX]))],
+    );
     one("Flatten", 13, &[&[2, 3, 4]], true, &[]);
     let mut builder = Builder::default();
     let x = builder.floats(&[5, 4]);
     let x = builder.input(x);
-    let list = |builder: &mut Builder, list: &[i64]| builder.constant(Tensor::from_slice(&[list.len()], list).unwrap());
+    let list = |builder: &mut Builder, list: &[i64]| {
+        builder.constant(Tensor::from_slice(&[list.len()], list).unwrap())
+    };
     let (starts, ends, axes, steps) = (
         list(&mut builder, &[-1]),
         list(&mut builder, &[i64::MIN]),
@@ -278,20 +469,21 @@ fn movement() {
     );
     let sliced = builder.node("Slice", 13, &[x, starts, ends, axes, steps], &[]);
     let shape = list(&mut builder, &[2, 1, 4]);
-    let row = builder.node("Slice", 13, &[x, axes, list_one(&mut builder)], &[]);
+    let end = list(&mut builder, &[1]);
+    let row = builder.node("Slice", 13, &[x, axes, end], &[]);
     let expanded = builder.node("Expand", 13, &[row, shape], &[]);
     let places = builder.constant(Tensor::from_slice(&[2, 2], &[3i64, -1, 0, 2]).unwrap());
     let gathered = builder.node("Gather", 13, &[x, places], &[("axis", Attribute::Int(1))]);
     check("slices, expand, gather", builder, &[sliced, expanded, gathered]);
 }
 
-fn list_one(builder: &mut Builder) -> ValueId {
-    builder.constant(Tensor::from_slice(&[1], &[1i64]).unwrap())
-}
-
 #[test]
 fn resizes() {
-    for (mode, coordinates) in [("nearest", "asymmetric"), ("linear", "half_pixel"), ("linear", "align_corners")] {
+    for (mode, coordinates) in [
+        ("nearest", "asymmetric"),
+        ("linear", "half_pixel"),
+        ("linear", "align_corners"),
+    ] {
         let mut builder = Builder::default();
         let x = builder.floats(&[1, 2, 4, 5]);
         let x = builder.input(x);
@@ -358,7 +550,12 @@ fn quantised(builder: &mut Builder, shape: &[usize], axis: usize) -> ValueId {
     let weights = builder.constant(Tensor::from_slice(shape, &weights).unwrap());
     let scales = builder.constant(Tensor::from_slice(&[shape[axis]], &scales).unwrap());
     let zeros = builder.constant(Tensor::from_slice(&[shape[axis]], &zeros).unwrap());
-    builder.node("DequantizeLinear", 13, &[weights, scales, zeros], &[("axis", Attribute::Int(axis as i64))])
+    builder.node(
+        "DequantizeLinear",
+        13,
+        &[weights, scales, zeros],
+        &[("axis", Attribute::Int(axis as i64))],
+    )
 }
 
 #[test]

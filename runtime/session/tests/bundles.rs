@@ -1,16 +1,16 @@
 //! Bundles through the session: what is checked when loading and running, golden vectors, pipeline and cascade.
 
 use sanderling_bundle::{
-    BundleBuilder, Classification, Dim as SpecDim, Expect, GoldenInput, GoldenOutput, GoldenVector, Label, Manifest,
-    PostProcessing, PostStep, RuntimeVersion, ValueSpec,
+    BundleBuilder, Classification, Dim as SpecDim, Expect, GoldenInput, GoldenOutput, GoldenVector, Label,
+    Manifest, PostProcessing, PostStep, RuntimeVersion, ValueSpec,
 };
 use sanderling_core::plan;
 use sanderling_core::{Dim, Graph, Node, TensorType, Value};
 use sanderling_session::cascade::{CacheConfig, CascadeConfig};
 use sanderling_session::{
-    CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded, Input,
-    ModelBytes, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError, SessionOptions, Source, Tensor,
-    TensorView,
+    CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded,
+    Input, ModelBytes, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError, SessionOptions, Source,
+    Tensor, TensorView,
 };
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,12 +19,28 @@ use std::time::Duration;
 /// y = softmax(x · W), x [N, 2], two labels.
 fn graph(weights: &[f32; 4]) -> Graph {
     let mut graph = Graph::default();
-    let float = |shape: Vec<Dim>| Some(TensorType { dtype: DType::F32, shape });
+    let float = |shape: Vec<Dim>| {
+        Some(TensorType {
+            dtype: DType::F32,
+            shape,
+        })
+    };
     let n = || Dim::Symbol("N".to_string());
-    let x = graph.add_value(Value { name: "x".into(), ty: float(vec![n(), Dim::Fixed(2)]), constant: None });
+    let x = graph.add_value(Value {
+        name: "x".into(),
+        ty: float(vec![n(), Dim::Fixed(2)]),
+        constant: None,
+    });
     let w = graph.add_constant("w", Tensor::from_slice(&[2, 2], weights).unwrap());
-    let z = graph.add_value(Value { name: "z".into(), ..Value::default() });
-    let y = graph.add_value(Value { name: "y".into(), ty: float(vec![n(), Dim::Fixed(2)]), constant: None });
+    let z = graph.add_value(Value {
+        name: "z".into(),
+        ..Value::default()
+    });
+    let y = graph.add_value(Value {
+        name: "y".into(),
+        ty: float(vec![n(), Dim::Fixed(2)]),
+        constant: None,
+    });
     let node = |op: &str, inputs: Vec<_>, out| Node {
         name: op.to_lowercase(),
         op_type: op.to_string(),
@@ -33,7 +49,10 @@ fn graph(weights: &[f32; 4]) -> Graph {
         outputs: vec![Some(out)],
         ..Node::default()
     };
-    graph.nodes = vec![node("MatMul", vec![Some(x), Some(w)], z), node("Softmax", vec![Some(z)], y)];
+    graph.nodes = vec![
+        node("MatMul", vec![Some(x), Some(w)], z),
+        node("Softmax", vec![Some(z)], y),
+    ];
     (graph.inputs, graph.outputs) = (vec![x], vec![y]);
     graph
 }
@@ -47,15 +66,27 @@ fn manifest() -> Manifest {
         layout: None,
         semantic: None,
     };
-    let label = |name: &str| Label { name: name.into(), answer: None, threshold: None, below_threshold: None };
-    let classes =
-        Classification { labels: vec![label("left"), label("right")], softmax: false, top_k: 2, threshold: 0.0 };
+    let label = |name: &str| Label {
+        name: name.into(),
+        answer: None,
+        threshold: None,
+        below_threshold: None,
+    };
+    let classes = Classification {
+        labels: vec![label("left"), label("right")],
+        softmax: false,
+        top_k: 2,
+        threshold: 0.0,
+    };
     Manifest {
         name: "sides".into(),
         version: "1".into(),
         inputs: vec![spec("x", Some((-4.0, 4.0)))],
         outputs: vec![spec("y", None)],
-        post: vec![PostProcessing { output: "y".into(), step: PostStep::Classification(classes) }],
+        post: vec![PostProcessing {
+            output: "y".into(),
+            step: PostStep::Classification(classes),
+        }],
         operators: vec!["ai.onnx:MatMul".into(), "ai.onnx:Softmax".into()],
         ..Manifest::default()
     }
@@ -68,7 +99,9 @@ fn bundle(manifest: Manifest, target: &str, golden: Option<f32>) -> Vec<u8> {
     for id in ids {
         let tensor = graph.constant(id).unwrap();
         let dims: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
-        builder.tensor("w", tensor.dtype(), &dims, tensor.bytes().to_vec()).unwrap();
+        builder
+            .tensor("w", tensor.dtype(), &dims, tensor.bytes().to_vec())
+            .unwrap();
     }
     builder.plan(target, bytes).unwrap();
     let input: Vec<u8> = [2.0f32, 2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -76,12 +109,21 @@ fn bundle(manifest: Manifest, target: &str, golden: Option<f32>) -> Vec<u8> {
         let output: Vec<u8> = [value, 0.5].iter().flat_map(|x| x.to_le_bytes()).collect();
         let vector = GoldenVector {
             name: "even",
-            inputs: vec![GoldenInput { name: "x", dtype: DType::F32, dims: vec![1, 2], bytes: &input }],
+            inputs: vec![GoldenInput {
+                name: "x",
+                dtype: DType::F32,
+                dims: vec![1, 2],
+                bytes: &input,
+            }],
             outputs: vec![GoldenOutput {
                 name: "y",
                 dtype: DType::F32,
                 dims: vec![1, 2],
-                expect: Expect::Close { bytes: &output, abs: 1e-5, rel: 0.0 },
+                expect: Expect::Close {
+                    bytes: &output,
+                    abs: 1e-5,
+                    rel: 0.0,
+                },
             }],
         };
         builder.golden(&[vector]).unwrap();
@@ -111,7 +153,10 @@ fn a_bundle_runs_at_any_batch() {
         let y = outputs.get("y").unwrap();
         assert_eq!(y.shape(), [n, 2]);
         let y = y.as_slice::<f32>().unwrap();
-        assert!((y[0] - 0.880_797).abs() < 1e-5 && (y[0] + y[1] - 1.0).abs() < 1e-6, "{y:?}");
+        assert!(
+            (y[0] - 0.880_797).abs() < 1e-5 && (y[0] + y[1] - 1.0).abs() < 1e-6,
+            "{y:?}"
+        );
     }
     assert_eq!(session.counters().runs, 8);
     assert_eq!(session.kernels().len(), 2);
@@ -119,7 +164,9 @@ fn a_bundle_runs_at_any_batch() {
 
 #[test]
 fn an_input_may_lie_anywhere() {
-    let bytes: Vec<u8> = std::iter::once(0).chain([1.0f32, -1.0].iter().flat_map(|x| x.to_le_bytes())).collect();
+    let bytes: Vec<u8> = std::iter::once(0)
+        .chain([1.0f32, -1.0].iter().flat_map(|x| x.to_le_bytes()))
+        .collect();
     let mut session = session();
     session.warm_up(&[("x", &[1, 2])]).unwrap();
     for from in [0usize, 1] {
@@ -136,17 +183,51 @@ fn inputs_are_held_to_names_types_and_ranges() {
     let mut refused = |inputs: &[(&str, TensorView<'_>)]| session.run(inputs).map(|_| ()).unwrap_err();
     let (good, wide) = (floats(&[1, 2], &[0.0; 2]), floats(&[1, 3], &[0.0; 3]));
     assert!(matches!(refused(&[]), SessionError::InputName { .. }));
-    assert!(matches!(refused(&[("q", good.view())]), SessionError::InputName { .. }));
-    assert!(matches!(refused(&[("x", good.view()), ("x", good.view())]), SessionError::InputName { .. }));
-    assert!(matches!(refused(&[("x", wide.view())]), SessionError::InputType { .. }));
+    assert!(matches!(
+        refused(&[("q", good.view())]),
+        SessionError::InputName { .. }
+    ));
+    assert!(matches!(
+        refused(&[("x", good.view()), ("x", good.view())]),
+        SessionError::InputName { .. }
+    ));
+    assert!(matches!(
+        refused(&[("x", wide.view())]),
+        SessionError::InputType { .. }
+    ));
     let whole = Tensor::from_slice(&[1, 2], &[1i32, 2]).unwrap();
-    assert!(matches!(refused(&[("x", whole.view())]), SessionError::InputType { .. }));
+    assert!(matches!(
+        refused(&[("x", whole.view())]),
+        SessionError::InputType { .. }
+    ));
     let nan = floats(&[1, 2], &[0.0, f32::NAN]);
-    assert!(matches!(refused(&[("x", nan.view())]), SessionError::InputValue { element: 1, range: None, .. }));
+    assert!(matches!(
+        refused(&[("x", nan.view())]),
+        SessionError::InputValue {
+            element: 1,
+            range: None,
+            ..
+        }
+    ));
     let far = floats(&[1, 2], &[5.0, 0.0]);
-    assert!(matches!(refused(&[("x", far.view())]), SessionError::InputValue { element: 0, range: Some(_), .. }));
+    assert!(matches!(
+        refused(&[("x", far.view())]),
+        SessionError::InputValue {
+            element: 0,
+            range: Some(_),
+            ..
+        }
+    ));
     let counters = session.counters();
-    assert_eq!((counters.wrong_type, counters.non_finite, counters.out_of_range, counters.runs), (5, 1, 1, 0));
+    assert_eq!(
+        (
+            counters.wrong_type,
+            counters.non_finite,
+            counters.out_of_range,
+            counters.runs
+        ),
+        (5, 1, 1, 0)
+    );
 }
 
 #[test]
@@ -166,16 +247,42 @@ fn bad_values_may_be_flagged_instead() {
 
 #[test]
 fn what_a_bundle_needs_is_checked_first() {
-    let newer = RuntimeVersion { major: RUNTIME_VERSION.major + 1, minor: 0, patch: 0 };
-    let needs = bundle(Manifest { min_runtime: newer, ..manifest() }, "any", None);
+    let newer = RuntimeVersion {
+        major: RUNTIME_VERSION.major + 1,
+        minor: 0,
+        patch: 0,
+    };
+    let needs = bundle(
+        Manifest {
+            min_runtime: newer,
+            ..manifest()
+        },
+        "any",
+        None,
+    );
     assert!(matches!(load(&needs), Err(SessionError::NeedsRuntime { .. })));
     let operators = vec!["ai.onnx:MatMul".to_string(), "acme:Fold".to_string()];
-    let lacks = bundle(Manifest { operators, ..manifest() }, "any", None);
-    assert!(matches!(load(&lacks), Err(SessionError::MissingOperators { operators }) if operators == ["acme:Fold"]));
+    let lacks = bundle(
+        Manifest {
+            operators,
+            ..manifest()
+        },
+        "any",
+        None,
+    );
+    assert!(
+        matches!(load(&lacks), Err(SessionError::MissingOperators { operators }) if operators == ["acme:Fold"])
+    );
     let mut large = manifest();
     large.resources.arena_bytes = Some(1 << 40);
-    assert!(matches!(load(&bundle(large, "any", None)), Err(SessionError::TooLarge { .. })));
-    assert!(matches!(load(&bundle(manifest(), "other", None)), Err(SessionError::NoPlan { .. })));
+    assert!(matches!(
+        load(&bundle(large, "any", None)),
+        Err(SessionError::TooLarge { .. })
+    ));
+    assert!(matches!(
+        load(&bundle(manifest(), "other", None)),
+        Err(SessionError::NoPlan { .. })
+    ));
     assert!(matches!(load(b"PK not a bundle"), Err(SessionError::Bundle(_))));
 }
 
@@ -196,9 +303,15 @@ fn damaged_bundles_are_refused() {
 fn golden_vectors_tell_a_wrong_model() {
     let passed = session().self_test().unwrap();
     assert!(passed.passed(), "{passed:?}");
-    let failed = load(&bundle(manifest(), "any", Some(0.6))).unwrap().self_test().unwrap();
+    let failed = load(&bundle(manifest(), "any", Some(0.6)))
+        .unwrap()
+        .self_test()
+        .unwrap();
     assert!(!failed.passed());
-    assert!(failed.vectors[0].failure.as_ref().unwrap().contains("element 0"), "{failed:?}");
+    assert!(
+        failed.vectors[0].failure.as_ref().unwrap().contains("element 0"),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -217,8 +330,14 @@ impl CloudEndpoint for Scripted {
     fn infer(&mut self, request: &CloudRequest<'_>) -> Result<CloudReply, CloudError> {
         assert_eq!((request.model, request.inputs[0].0), ("large", "x"));
         self.asked.borrow_mut().push(request.timeout);
-        let reply = self.replies.borrow_mut().pop().unwrap_or(Err(CloudError::Timeout));
-        reply.map(|scores| CloudReply { outputs: vec![("y".to_string(), floats(&[1, 2], &scores))] })
+        let reply = self
+            .replies
+            .borrow_mut()
+            .pop()
+            .unwrap_or(Err(CloudError::Timeout));
+        reply.map(|scores| CloudReply {
+            outputs: vec![("y".to_string(), floats(&[1, 2], &scores))],
+        })
     }
 }
 
@@ -241,12 +360,25 @@ impl CascadeHost for Clock {
 
 fn cascade(replies: Vec<Result<[f32; 2], CloudError>>) -> (CascadePipeline, Rc<RefCell<Vec<Duration>>>) {
     let asked = Rc::new(RefCell::new(Vec::new()));
-    let endpoint = Scripted { replies: RefCell::new(replies), asked: asked.clone() };
-    let cache = CacheConfig { fresh_for: Duration::from_secs(1), ..CacheConfig::default() };
-    let config = CascadeConfig { threshold: 0.9, cache, ..CascadeConfig::default() };
+    let endpoint = Scripted {
+        replies: RefCell::new(replies),
+        asked: asked.clone(),
+    };
+    let cache = CacheConfig {
+        fresh_for: Duration::from_secs(1),
+        ..CacheConfig::default()
+    };
+    let config = CascadeConfig {
+        threshold: 0.9,
+        cache,
+        ..CascadeConfig::default()
+    };
     let pipeline = Pipeline::new(session()).unwrap();
     let clock = Clock(Duration::from_secs(100));
-    (CascadePipeline::new(pipeline, config, "large", Box::new(endpoint), Box::new(clock)), asked)
+    (
+        CascadePipeline::new(pipeline, config, "large", Box::new(endpoint), Box::new(clock)),
+        asked,
+    )
 }
 
 #[test]
@@ -255,11 +387,20 @@ fn unsure_answers_come_from_the_cloud() {
     let (mut cascade, asked) = cascade(vec![Ok([0.01, 0.99]), Err(CloudError::Timeout)]);
     let (sure, unsure) = (floats(&[1, 2], &[4.0, -4.0]), floats(&[1, 2], &[1.0, 0.9]));
     let answer = cascade.answer(&Input::Tensors(&[("x", sure.view())])).unwrap();
-    assert_eq!((answer.answer.label.as_str(), answer.source), ("left", Source::Device));
+    assert_eq!(
+        (answer.answer.label.as_str(), answer.source),
+        ("left", Source::Device)
+    );
     let inputs = [("x", unsure.view())];
     let answer = cascade.answer(&Input::Tensors(&inputs)).unwrap();
-    assert_eq!((answer.answer.label.as_str(), answer.source), ("right", Source::Cloud));
-    assert_eq!((answer.local.unwrap().label.as_str(), asked.borrow().len()), ("left", 2));
+    assert_eq!(
+        (answer.answer.label.as_str(), answer.source),
+        ("right", Source::Cloud)
+    );
+    assert_eq!(
+        (answer.local.unwrap().label.as_str(), asked.borrow().len()),
+        ("left", 2)
+    );
     let answer = cascade.answer(&Input::Tensors(&inputs)).unwrap();
     assert_eq!((answer.source, asked.borrow().len()), (Source::Cache, 2));
 }
@@ -271,7 +412,10 @@ fn answers_go_on_without_the_cloud() {
     let mut reasons = Vec::new();
     for _ in 0..5 {
         let answer = cascade.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
-        assert_eq!((answer.answer.label.as_str(), answer.source), ("left", Source::Device));
+        assert_eq!(
+            (answer.answer.label.as_str(), answer.source),
+            ("left", Source::Device)
+        );
         reasons.push(answer.degraded.unwrap());
     }
     assert_eq!(reasons[0], Degraded::Attempts);

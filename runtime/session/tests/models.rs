@@ -50,7 +50,11 @@ fn model(name: &str) -> Model {
     let zoo = std::env::var_os("SANDERLING_ZOO").map(PathBuf::from);
     let zoo = zoo.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.cache/zoo"));
     let path = zoo.join(name);
-    assert!(path.exists(), "{} is not there: run `cargo xtask setup`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo xtask setup`",
+        path.display()
+    );
     let mut model = read_file(&path, TABLE, &Limits::default()).unwrap();
     optimise(&mut model.graph, TABLE, &OptimiseOptions::default()).unwrap();
     model
@@ -69,7 +73,9 @@ fn input(name: &str) -> (&'static str, Tensor) {
             ("bytes", Tensor::from_slice(&[1, 2048], &bytes).unwrap())
         }
         _ => {
-            let pixels: Vec<f32> = (0..3 * 224 * 224).map(|_| (next() % 256) as f32 / 128.0 - 1.0).collect();
+            let pixels: Vec<f32> = (0..3 * 224 * 224)
+                .map(|_| (next() % 256) as f32 / 128.0 - 1.0)
+                .collect();
             ("input", Tensor::from_slice(&[1, 3, 224, 224], &pixels).unwrap())
         }
     }
@@ -120,7 +126,10 @@ fn magika_is_what_the_references_say() {
         }
         let (port, tensor) = input(MAGIKA);
         let (bytes, ids) = plan::encode(&model.graph, &plan::Arena::default()).unwrap();
-        let constants: Vec<Tensor> = ids.iter().map(|&id| model.graph.constant(id).unwrap().clone()).collect();
+        let constants: Vec<Tensor> = ids
+            .iter()
+            .map(|&id| model.graph.constant(id).unwrap().clone())
+            .collect();
         let plan = PlanView::parse(&bytes).unwrap();
         let expected = reference::run(&plan, &constants, TABLE, &[tensor.view()], &mut |_, _| {}).unwrap();
         let mut session = Session::from_graph(model.graph, &SessionOptions::default()).unwrap();
@@ -132,9 +141,16 @@ fn magika_is_what_the_references_say() {
 
 #[test]
 fn a_memory_limit_is_kept_and_named() {
-    let options = SessionOptions { memory_limit: 1 << 20, ..SessionOptions::default() };
+    let options = SessionOptions {
+        memory_limit: 1 << 20,
+        ..SessionOptions::default()
+    };
     let mut session = Session::from_graph(model(MAGIKA).graph, &options).unwrap();
     let (port, tensor) = input(MAGIKA);
-    let error = session.run(&[(port, tensor.view())]).map(|_| ()).unwrap_err().to_string();
+    let error = session
+        .run(&[(port, tensor.view())])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("the limit is"), "{error}");
 }

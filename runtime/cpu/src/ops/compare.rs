@@ -4,7 +4,7 @@ use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::cmp::Ordering;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::tensor::Element;
 use sanderling_kernels::{broadcast_strides, zip_broadcast};

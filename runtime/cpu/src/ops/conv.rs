@@ -4,7 +4,7 @@ use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, ValueType, kernel_er
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::common::activation::Activation;
 use sanderling_core::ops::common::conv::Geometry;

@@ -3,7 +3,7 @@
 use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::format;
 use alloc::string::String;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::common::conv::Geometry;
 use sanderling_core::ops::common::window::Axis;

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_kernels::{Binary, Unary, binary, binary_inplace, broadcast_strides, unary, unary_inplace};
 
@@ -58,33 +58,6 @@ pub(super) const MICROSOFT_GELU: Pointwise = Pointwise {
     name: "Gelu",
     function: |_| Ok(Some(Unary::Gelu)),
 };
-pub(super) const CLIP: Pointwise = Pointwise {
-    domain: "",
-    name: "Clip",
-    function: clip,
-};
-
-/// Bounds are attributes up to opset 10, then inputs; those that a run computes are the reference's.
-fn clip(cx: &PrepareCx<'_>) -> Result<Option<Unary>, OpError> {
-    let bound = |index: usize, name: &str, default: f32| -> Result<Option<f32>, OpError> {
-        if cx.optional(index).is_none() {
-            return Ok(Some(cx.attrs().float_or(name, default)?));
-        }
-        let Some(view) = cx.constant(index) else {
-            return Ok(None);
-        };
-        Ok(view
-            .as_slice::<f32>()
-            .ok()
-            .and_then(|slice| slice.first().copied()))
-    };
-    let (min, max) = (
-        bound(1, "min", f32::NEG_INFINITY)?,
-        bound(2, "max", f32::INFINITY)?,
-    );
-    Ok(min.zip(max).map(|(min, max)| Unary::Clip { min, max }))
-}
-
 impl CpuOp for Pointwise {
     fn domain(&self) -> &'static str {
         self.domain
@@ -99,12 +72,17 @@ impl CpuOp for Pointwise {
             return Ok(Choice::Reference);
         }
         match (self.function)(cx)? {
-            Some(function) => Choice::kernel(Map {
-                functions: alloc::vec![function],
-            }),
+            Some(function) => map(function),
             None => Ok(Choice::Reference),
         }
     }
+}
+
+/// The kernel of one function.
+pub(super) fn map(function: Unary) -> Result<Choice, OpError> {
+    Choice::kernel(Map {
+        functions: alloc::vec![function],
+    })
 }
 
 /// Elements of a block to which all functions are applied before the next is read: half of a small L1 cache.
@@ -224,9 +202,7 @@ impl CpuOp for Broadcast {
                 _ => None,
             };
             if let Some(function) = function.filter(|_| cx.input(0).is_ok_and(|x| x.shape == output.shape)) {
-                return Choice::kernel(Map {
-                    functions: alloc::vec![function],
-                });
+                return map(function);
             }
         }
         let strides = |index: usize| -> Result<Box<[usize]>, OpError> {

@@ -3,7 +3,7 @@
 use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx};
 use alloc::format;
 use alloc::string::String;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::gather::index;
 use sanderling_core::shape::normalise_axis;

@@ -3,6 +3,7 @@
 use crate::op::CpuOp;
 
 mod cast;
+mod clip;
 mod compare;
 mod concat;
 mod conv;
@@ -26,7 +27,7 @@ pub const ALL: &[&dyn CpuOp] = &[
     &norm::BatchNormalization,
     &cast::Cast,
     &elementwise::CEIL,
-    &elementwise::CLIP,
+    &clip::Clip,
     &concat::Concat,
     &conv::CONV,
     &conv_transpose::ConvTranspose,

@@ -4,7 +4,7 @@ use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::shape::normalise_axis;
 use sanderling_kernels::{Unary, layer_norm, scale_shift};
@@ -101,7 +101,11 @@ impl CpuOp for LayerNormalization {
             return Ok(Choice::Reference);
         }
         let eps = cx.attrs().float_or("epsilon", 1e-5)?;
-        Choice::kernel(LayerNorm { rows: x.shape[..axis].iter().product(), cols, eps })
+        Choice::kernel(LayerNorm {
+            rows: x.shape[..axis].iter().product(),
+            cols,
+            eps,
+        })
     }
 }
 
@@ -117,7 +121,12 @@ impl CpuKernel for LayerNorm {
     }
 
     fn run(&self, cx: &mut RunCx<'_, '_>) -> Result<(), OpError> {
-        let (x, scale, bias, y) = (cx.slice(0)?, cx.slice(1)?, cx.optional_slice(2)?, cx.slice_mut(0)?);
+        let (x, scale, bias, y) = (
+            cx.slice(0)?,
+            cx.slice(1)?,
+            cx.optional_slice(2)?,
+            cx.slice_mut(0)?,
+        );
         layer_norm(cx.ctx(), self.rows, self.cols, x, scale, bias, self.eps, y).map_err(kernel_error)
     }
 }

@@ -4,7 +4,7 @@ use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::common::axes::normalise;
 use sanderling_kernels::{Axis, reduce};

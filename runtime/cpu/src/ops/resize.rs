@@ -4,7 +4,7 @@ use super::by_size;
 use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::string::String;
 use alloc::vec::Vec;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::common::resize::{Filter, Resample};
 use sanderling_core::ops::resize::plan;

@@ -2,7 +2,7 @@
 
 use crate::op::{Choice, CpuKernel, CpuOp, PrepareCx, RunCx, kernel_error};
 use alloc::string::String;
-use sanderling_bundle::DType;
+use sanderling_core::DType;
 use sanderling_core::OpError;
 use sanderling_core::ops::common::softmax::split;
 use sanderling_kernels::{Axis, log_softmax, softmax, softmax_inplace};
