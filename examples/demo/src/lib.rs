@@ -16,6 +16,7 @@ mod proxy;
 mod roles;
 mod scenes;
 mod story;
+mod strikes;
 mod timeline;
 
 pub use roles::run_role;

@@ -137,10 +137,10 @@ impl Device {
             .name("story".to_string())
             .spawn(move || {
                 drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-                drop(orphaned.send(()));
+                orphaned.send(()).unwrap_or(());
             })?;
         // The first signal ends the device in good order; a second one finds nobody listening.
-        ctrlc::set_handler(move || drop(stop.send(())))?;
+        ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
         stopped.recv()?;
         Ok(daemon.stop()?)
     }

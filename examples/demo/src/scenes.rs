@@ -4,6 +4,7 @@ use crate::chronicle::Chronicle;
 use crate::fleet::{DEVICES, Fate, Member, fate};
 use crate::judge::Verdict;
 use crate::models::Version;
+use crate::strikes::Strikes;
 use crate::timeline::Timeline;
 use anyhow::{Context, bail};
 use sanderling_client::api::NewRollout;
@@ -16,10 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Longest time for a scene. The demo takes less than a minute; a slow machine may take longer and still be right.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A download is in its middle when this much has come.
-const MIDDLE: u64 = 200 * 1024;
-/// Answers that a device must give while it has no network.
-const ANSWERS_ALONE: usize = 6;
 
 /// Everything the scenes act on.
 pub(crate) struct World {
@@ -33,16 +30,6 @@ pub(crate) struct World {
     pub(crate) repo: PathBuf,
     pub(crate) token_file: PathBuf,
     pub(crate) verdict: Verdict,
-}
-
-/// What befell devices during the first rollout.
-#[derive(Default)]
-struct Strikes {
-    killed_in_download: bool,
-    killed_in_activation: bool,
-    refused: bool,
-    cut_at: Option<usize>,
-    reconnected: bool,
 }
 
 impl World {
@@ -82,7 +69,7 @@ impl World {
         Ok(self.client.start_rollout(&request)?.id.0)
     }
 
-    fn serving(&self, number: usize) -> Option<Digest> {
+    pub(crate) fn serving(&self, number: usize) -> Option<Digest> {
         self.members[number].look()?.serving.map(|at| at.image.digest)
     }
 
@@ -176,14 +163,6 @@ impl World {
             .unwrap_or_else(|| "the planner looks at the fleet".to_string())
     }
 
-    fn faults_of(&self, whose: Fate) -> Option<std::sync::Arc<crate::proxy::Faults>> {
-        self.members
-            .iter()
-            .find(|member| fate(member.number) == whose)?
-            .faults()
-            .cloned()
-    }
-
     fn tell_moves(&mut self, id: u64, told: usize) -> usize {
         let moves = self.chronicle.moves(id);
         moves
@@ -191,102 +170,6 @@ impl World {
             .skip(told)
             .for_each(|sentence| self.timeline.tell(format!("server: {sentence}")));
         moves.len()
-    }
-
-    fn strike(&mut self, strikes: &mut Strikes, image: Digest) -> anyhow::Result<()> {
-        let downloaded = self
-            .faults_of(Fate::KilledInDownload)
-            .map_or(0, |faults| faults.downloaded());
-        if !strikes.killed_in_download && downloaded > MIDDLE {
-            strikes.killed_in_download = true;
-            let member = &mut self.members[0];
-            member.kill();
-            self.timeline.tell(format!(
-                "{} is killed in the middle of its download, and starts again",
-                member.name()
-            ));
-            if let Some(faults) = member.faults() {
-                faults.slow(Duration::ZERO);
-            }
-            member.start()?;
-        }
-        let activating = || self.members[1].look().is_some_and(|view| view.trial.is_some());
-        if !strikes.killed_in_activation && activating() {
-            strikes.killed_in_activation = true;
-            let member = &mut self.members[1];
-            member.kill();
-            self.timeline.tell(format!(
-                "{} is killed in the middle of its activation, and starts again",
-                member.name()
-            ));
-            member.start()?;
-        }
-        if !strikes.refused
-            && let Some(device) = self.members[2].device()
-            && self
-                .chronicle
-                .device_says(Some(device), EventKind::DownloadRefused, Some(image))
-        {
-            strikes.refused = true;
-            self.timeline
-                .tell("device 3 got damaged bytes, refused them and fetches again");
-        }
-        self.cut_off(strikes);
-        Ok(())
-    }
-
-    /// Takes the network away from one device until it has answered alone for a while.
-    fn cut_off(&mut self, strikes: &mut Strikes) {
-        let Some(faults) = self.faults_of(Fate::CutOff) else {
-            return;
-        };
-        let answers = self.members[3].answers().len();
-        match strikes.cut_at {
-            None => {
-                faults.cut(true);
-                strikes.cut_at = Some(answers);
-                self.timeline.tell("device 4 loses its network");
-            }
-            Some(before) if !strikes.reconnected && answers >= before + ANSWERS_ALONE => {
-                faults.cut(false);
-                strikes.reconnected = true;
-                self.timeline.tell(format!(
-                    "device 4 has its network again; it answered {} times without",
-                    answers - before
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn judge_strikes(&mut self, strikes: &Strikes) {
-        let v2 = self.versions[1].digest;
-        let serves = |number: usize| self.serving(number) == Some(v2);
-        let (one, two, three) = (serves(0), serves(1), serves(2));
-        let damaged = self
-            .faults_of(Fate::Corrupted)
-            .is_some_and(|faults| faults.was_corrupted());
-        let resumed = "it was not struck, or did not come to v2";
-        self.verdict.find(
-            "killed in a download, device 1 recovers and finishes",
-            strikes.killed_in_download && one,
-            resumed,
-        );
-        self.verdict.find(
-            "killed in an activation, device 2 recovers and finishes",
-            strikes.killed_in_activation && two,
-            resumed,
-        );
-        self.verdict.find(
-            "device 3 refuses a damaged download and fetches again",
-            damaged && strikes.refused && three,
-            resumed,
-        );
-        self.verdict.find(
-            "device 4 answers without its network",
-            strikes.reconnected,
-            "its answers stopped",
-        );
     }
 
     /// Version 3: its golden vectors show nothing, its answers do.

@@ -261,7 +261,7 @@ fn conclude(
         println!("  logs and state folders: {}", folder.display());
         println!("  Ctrl-C ends");
         let (stop, stopped) = std::sync::mpsc::channel();
-        ctrlc::set_handler(move || drop(stop.send(())))?;
+        ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
         stopped.recv()?;
     } else {
         println!("  sanderling demo --keep              the same, and it stays up for the browser");

@@ -65,58 +65,55 @@ impl Metrics {
             ledger: Gauge::default(),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
-        let registry = &mut metrics.registry;
+        metrics.register();
+        metrics
+    }
+
+    /// Names each metric and says what it counts.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
         registry.register(
             "http_requests",
             "Requests by route and status",
-            metrics.requests.clone(),
+            self.requests.clone(),
         );
-        registry.register("check_ins", "Check-ins committed", metrics.check_ins.clone());
+        registry.register("check_ins", "Check-ins committed", self.check_ins.clone());
         registry.register_with_unit(
             "check_in",
             "Time from request to committed answer",
             Unit::Seconds,
-            metrics.check_in_seconds.clone(),
+            self.check_in_seconds.clone(),
         );
         registry.register(
             "telemetry_records",
             "Telemetry records stored",
-            metrics.records.clone(),
+            self.records.clone(),
         );
         registry.register(
             "director_documents",
             "Director documents signed",
-            metrics.minted.clone(),
+            self.minted.clone(),
         );
-        registry.register(
-            "image_downloads",
-            "Requests for bundles",
-            metrics.downloads.clone(),
-        );
-        registry.register(
-            "doorbell_rings",
-            "Doorbells rung over MQTT",
-            metrics.rings.clone(),
-        );
+        registry.register("image_downloads", "Requests for bundles", self.downloads.clone());
+        registry.register("doorbell_rings", "Doorbells rung over MQTT", self.rings.clone());
         registry.register(
             "rollouts_live",
             "Rollouts running or paused",
-            metrics.live_rollouts.clone(),
+            self.live_rollouts.clone(),
         );
         registry.register_with_unit(
             "planning",
             "Time to plan one rollout",
             Unit::Seconds,
-            metrics.plan_seconds.clone(),
+            self.plan_seconds.clone(),
         );
-        registry.register("devices", "Devices in service", metrics.devices.clone());
+        registry.register("devices", "Devices in service", self.devices.clone());
         registry.register(
             "mqtt_connections",
             "Devices connected over MQTT",
-            metrics.connected.clone(),
+            self.connected.clone(),
         );
-        registry.register("ledger_entries", "Entries of the ledger", metrics.ledger.clone());
-        metrics
+        registry.register("ledger_entries", "Entries of the ledger", self.ledger.clone());
     }
 
     fn text(&self) -> Result<String, Problem> {

@@ -52,10 +52,11 @@ impl<'a> Env<'a> {
                     env.types[id.index()] = Some(ty.ok_or_else(unknown)?);
                 }
             }
-            if node.op_type() == "DequantizeLinear" && node.domain().is_empty() {
-                if let Some(out) = node.outputs().next().flatten() {
-                    env.dequantised[out.index()] = Some(index);
-                }
+            if node.op_type() == "DequantizeLinear"
+                && node.domain().is_empty()
+                && let Some(out) = node.outputs().next().flatten()
+            {
+                env.dequantised[out.index()] = Some(index);
             }
         }
         Ok(env)

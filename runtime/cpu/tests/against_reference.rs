@@ -1,4 +1,5 @@
 //! Every kernel against the operator's reference: one suite, a table of nodes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use sanderling_core::backend::{Backend, Executable, Located, Segment};
 use sanderling_core::infer::specialise;

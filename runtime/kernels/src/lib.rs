@@ -109,6 +109,8 @@ mod pool;
 mod pool2d;
 mod reduce;
 mod resize;
+#[cfg(test)]
+mod same_bytes;
 mod softmax;
 #[cfg(test)]
 mod testing;

@@ -1,4 +1,5 @@
 //! Bundles through the session: what is checked when loading and running, golden vectors, pipeline and cascade.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use sanderling_bundle::{
     BundleBuilder, Classification, Dim as SpecDim, Expect, GoldenInput, GoldenOutput, GoldenVector, Label,

@@ -1,6 +1,7 @@
 //! Real models through the whole engine: a run allocates nothing, and gives what the references give.
 //!
 //! The models come from the folder that `cargo xtask setup` fills (`SANDERLING_ZOO`, else `.cache/zoo`).
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use sanderling_compiler::onnx::{Limits, Model, read_file};
 use sanderling_compiler::{OptimiseOptions, QuantiseOptions, optimise, quantise};

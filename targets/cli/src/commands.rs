@@ -24,7 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) fn until_stopped() -> anyhow::Result<()> {
     let (stop, stopped) = std::sync::mpsc::channel();
     // Nobody listens to a second signal: the first is being obeyed.
-    ctrlc::set_handler(move || drop(stop.send(())))?;
+    ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
     Ok(stopped.recv()?)
 }
 

@@ -1,5 +1,5 @@
 //! `pack`, `run`, `inspect`, `verify` and `bench` as a user runs them, on the model in examples/magika.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -259,7 +259,7 @@ fn what_cannot_be_packed_is_told() {
             "pack",
             "examples/magika",
             "--skip-pass",
-            "fuse",
+            "no-such-pass",
             "--out",
             "/dev/null"
         ])

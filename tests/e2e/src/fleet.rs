@@ -103,12 +103,14 @@ impl Fleet {
             poll_interval: poll_interval.to_string(),
         };
         drop(succeed(sanderling(&["keys", "init"]).arg(fleet.trust())));
-        for bundle in [&versions.old, &versions.new] {
-            fleet.sign(&bundle.path, &[]);
-        }
         fleet.start_server();
-        fleet.publish(&versions.old.path, &["--alias", "champion"]);
-        fleet.publish(&versions.new.path, &["--parent", "magika@1"]);
+        for (bundle, more) in [
+            (&versions.old, ["--alias", "champion"]),
+            (&versions.new, ["--parent", "magika@1"]),
+        ] {
+            fleet.sign(&bundle.path, &[]);
+            fleet.publish(&bundle.path, &more);
+        }
         fleet
     }
 

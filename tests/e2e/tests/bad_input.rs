@@ -1,5 +1,5 @@
 //! Bad input: a clear error that names what is wrong and what to do, exit status 1, and no panic.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_e2e::{output, root, sanderling, words};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! README's first command, whole: its exit status is its own verdict, and the verdict is read here once more.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_e2e::{output, sanderling, words};
 use std::time::Instant;

@@ -3,7 +3,7 @@
 //! Whenever a device is looked at, it answers from the old image or from the new one, whole and verified; it goes on
 //! answering after each start; it ends on the new image without help; and what it counted arrives once. The moments
 //! are random but seeded: a failure names its seed.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_e2e::fleet::{Device, Fleet, Line, PATIENCE, Versions};
 use sanderling_e2e::wait_for;
@@ -135,8 +135,9 @@ fn print_moments(devices: &[Seeded]) {
     );
 }
 
+/// Waits until every device is as it should be, and tells of the way there.
 fn wait_for_fleet(fleet: &Fleet, what: &str, ready: impl Fn(&Value) -> bool) {
-    let mut looked = Instant::now();
+    let (mut looked, mut told) = (Instant::now(), BTreeMap::new());
     wait_for(what, PATIENCE, || {
         // Once a second: each look is a process, on a machine that has enough to do.
         if looked.elapsed() < Duration::from_secs(1) {
@@ -144,6 +145,18 @@ fn wait_for_fleet(fleet: &Fleet, what: &str, ready: impl Fn(&Value) -> bool) {
         }
         looked = Instant::now();
         let devices = fleet.devices();
+        let mut now: BTreeMap<String, usize> = BTreeMap::new();
+        for device in &devices {
+            let state = format!(
+                "{} {}, confirmed: {}",
+                device["phase"], device["active_name"], device["confirmed"]
+            );
+            *now.entry(state).or_default() += 1;
+        }
+        if now != told {
+            println!("  {now:?}");
+            told = now;
+        }
         (devices.len() as u64 == SEEDS && devices.iter().all(&ready)).then_some(())
     });
 }

@@ -1,5 +1,5 @@
 //! The server's page in a real browser: a rollout watched from start to end, without a reload.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_e2e::{Running, output, root, sanderling, words};
 use std::io::{BufRead, BufReader};

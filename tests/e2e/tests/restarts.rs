@@ -1,6 +1,6 @@
 //! What a fleet meets in its life: a server that is killed, that is down, that is offered nonsense; a full disk; a
 //! second agent; a stranger. Each ends in a clear word or in a fleet that goes on, and nothing acknowledged is lost.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_e2e::fleet::{Bundle, Device, Fleet, PATIENCE, Versions, text};
 use sanderling_e2e::{json, output, sanderling, succeed, wait_for, words};

@@ -1,5 +1,5 @@
 //! The crate graph, and what may come into the build.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rollout", &["wire"]),
     ("store", &["rollout", "wire"]),
     ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
+    ("client", &["server", "wire"]),
     (
         "daemon",
         &[

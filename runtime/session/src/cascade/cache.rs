@@ -88,10 +88,10 @@ impl<T: Clone> Cache<T> {
             self.order.remove(&old.used);
         }
         self.order.insert(self.uses, key);
-        if self.entries.len() > self.config.entries {
-            if let Some((_, oldest)) = self.order.pop_first() {
-                self.entries.remove(&oldest);
-            }
+        if self.entries.len() > self.config.entries
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.entries.remove(&oldest);
         }
     }
 

@@ -191,8 +191,7 @@ fn a_breaker_opens_probes_and_closes() {
     done(cascade.reply(ms(5102), probe, fail(), 0.5));
     assert_eq!(cascade.breaker(ms(5103)), BreakerState::Open);
     // A probe that never comes back frees its slot; a good one closes the breaker.
-    let (lost, _) = sent(cascade.begin(ms(11_000), KEY, "local", 0.1));
-    drop(lost);
+    let (_lost, _) = sent(cascade.begin(ms(11_000), KEY, "local", 0.1));
     let (probe, _) = sent(cascade.begin(ms(12_000), KEY, "local", 0.1));
     done(cascade.reply(ms(12_001), probe, Ok("cloud"), 0.5));
     assert_eq!(cascade.breaker(ms(12_002)), BreakerState::Closed);

@@ -95,17 +95,17 @@ pub(super) fn prepare(
         end = &end[..end.len() - end.iter().rev().take_while(|b| is_space(b)).count()];
     }
     let least = step.min_bytes as usize;
-    if let Some(short) = &step.short {
-        if ends.len < least as u64 || start.len() < least {
-            let label = if ends.len == 0 {
-                &short.empty
-            } else if std::str::from_utf8(ends.start).is_ok() {
-                &short.text
-            } else {
-                &short.binary
-            };
-            return Ok(Err(label.clone()));
-        }
+    if let Some(short) = &step.short
+        && (ends.len < least as u64 || start.len() < least)
+    {
+        let label = if ends.len == 0 {
+            &short.empty
+        } else if std::str::from_utf8(ends.start).is_ok() {
+            &short.text
+        } else {
+            &short.binary
+        };
+        return Ok(Err(label.clone()));
     }
     let (head, tail) = (step.head as usize, step.tail as usize);
     let start = &start[..start.len().min(head)];

@@ -320,14 +320,12 @@ fn profile_text(profile: &Profiled) -> String {
             row.share * 100.0
         );
     }
-    text += &format!("\n{:<52} {:>9} {:>8}\n", "slowest nodes", "ms a run", "share");
+    text += &format!("\n{:>9} {:>8}  slowest nodes\n", "ms a run", "share");
     for row in &profile.slowest {
-        let what = format!("{} {} → {}", row.operator, row.node, row.output);
+        let (time, share) = (row.ms_per_run, row.share * 100.0);
         text += &format!(
-            "{what:<52} {:>9.4} {:>6.1} %  {}\n",
-            row.ms_per_run,
-            row.share * 100.0,
-            row.kernel
+            "{time:>9.4} {share:>6.1} %  {} → {} ({})\n",
+            row.node, row.output, row.kernel
         );
     }
     if !profile.by_reference.is_empty() {

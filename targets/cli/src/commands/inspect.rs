@@ -3,11 +3,12 @@
 use crate::out::{Out, bytes};
 use anyhow::Context;
 use clap::Args;
-use sanderling_bundle::{BundleView, Manifest};
+use sanderling_bundle::{BundleView, Lineage, Manifest};
 use sanderling_compiler::onnx;
 use sanderling_core::{Graph, OpTable, PlanView, TensorType, ops};
 use sanderling_wire::Digest;
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,7 @@ struct Shown {
     length: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "with_hex")]
     manifest: Option<Manifest>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
@@ -77,6 +78,20 @@ struct TensorRow {
     shape: Vec<u64>,
     length: usize,
     sha256: String,
+}
+
+/// The manifest with its hashes as people write them.
+fn with_hex<S: Serializer>(manifest: &Option<Manifest>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut json = serde_json::to_value(manifest).map_err(S::Error::custom)?;
+    if let Some(lineage) = manifest.as_ref().map(|manifest| &manifest.lineage) {
+        for (key, hash) in [
+            ("parent", lineage.parent),
+            ("source_sha256", lineage.source_sha256),
+        ] {
+            json["lineage"][key] = hash.map(|hash| Digest(hash).to_string()).into();
+        }
+    }
+    json.serialize(serializer)
 }
 
 fn type_text(ty: Option<TensorType>) -> String {
@@ -283,6 +298,7 @@ fn manifest_text(manifest: &Manifest) -> String {
         text += &format!("           {}\n", manifest.description);
     }
     text += &format!("licence    {}\n", manifest.licence.spdx);
+    text += &lineage_text(&manifest.lineage);
     text += &format!("runtime    {} or newer\n", manifest.min_runtime);
     let resources = &manifest.resources;
     text += &format!("resources  constants {}", bytes(resources.constant_bytes));
@@ -306,4 +322,24 @@ fn manifest_text(manifest: &Manifest) -> String {
         );
     }
     text
+}
+
+fn lineage_text(lineage: &Lineage) -> String {
+    let hash = |name: &str, hash: Option<[u8; 32]>| {
+        hash.map(|hash| format!("{name} {}", &Digest(hash).to_string()[..16]))
+    };
+    let word = |name: &str, word: &Option<String>| word.as_ref().map(|word| format!("{name} {word}"));
+    let parts = [
+        hash("model file", lineage.source_sha256),
+        hash("parent", lineage.parent),
+        word("data", &lineage.data_version),
+        word("code", &lineage.source_commit),
+        word("owner", &lineage.owner),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("lineage    {}\n", parts.join(", "))
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Run {
     /// Shape of an input for --random, as in image=1x3x224x224; needed where the model leaves dimensions open.
     #[arg(long, value_name = "[NAME=]SHAPE", requires = "random")]
     shape: Vec<String>,
-    /// Labels to list for each answer; by default as many as the bundle says.
+    /// Labels to list with each answer; without it a line shows the best, and --json as many as the bundle says.
     #[arg(short = 'k', long, value_name = "K")]
     top_k: Option<usize>,
     /// Threads to compute with.
@@ -81,7 +81,7 @@ struct Ran {
     model: PathBuf,
     inputs: Vec<Shown>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    assumed: Vec<String>,
+    notes: Vec<String>,
     outputs: Vec<Shown>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Answer>,
@@ -214,14 +214,15 @@ impl Run {
             .map(|(name, tensor)| (name.as_str(), tensor.view()))
             .collect();
         let written = self.write(&views, "")?;
-        let answer = match classifies(&session) {
-            true => Some(
-                Pipeline::new(session)?
-                    .classify(&views, self.top_k)
-                    .with_context(at)?,
-            ),
-            false => None,
-        };
+        let mut notes = inputs.assumed.clone();
+        let mut answer = None;
+        if classifies(&session) {
+            // Of a batch there is no one answer; its outputs are worth printing all the same.
+            match Pipeline::new(session)?.classify(&views, self.top_k) {
+                Ok(found) => answer = Some(found),
+                Err(error) => notes.push(format!("no label: {error}")),
+            }
+        }
         let ran = Ran {
             model: self.model,
             inputs: inputs
@@ -229,7 +230,7 @@ impl Run {
                 .into_iter()
                 .map(|(name, view)| Shown::of(name, &view))
                 .collect(),
-            assumed: inputs.assumed,
+            notes,
             outputs: views.iter().map(|(name, view)| Shown::of(name, view)).collect(),
             answer,
             written,
@@ -341,7 +342,7 @@ fn answer_text(answer: &Answer, many: bool) -> String {
 
 fn text(ran: &Ran) -> String {
     let mut text = String::new();
-    ran.assumed
+    ran.notes
         .iter()
         .for_each(|note| text += &format!("note: {note}\n"));
     ran.inputs
@@ -362,19 +363,37 @@ fn text(ran: &Ran) -> String {
 fn shown_text(what: &str, shown: &Shown) -> String {
     let mut text = format!("{what} {} {}", shown.name, shown.ty);
     if let (Some(min), Some(max), Some(mean)) = (shown.min, shown.max, shown.mean) {
-        text += &format!("  min {min:.5} max {max:.5} mean {mean:.5}");
+        text += &format!("  min {} max {} mean {}", number(min), number(max), number(mean));
     }
     if shown.non_finite > 0 {
         text += &format!("  {} not finite", shown.non_finite);
     }
-    let first: Vec<String> = shown.first.iter().map(|value| format!("{value:.5}")).collect();
+    let first: Vec<String> = shown.first.iter().map(|&value| number(value)).collect();
     let more = if shown.first.len() == FIRST { ", …" } else { "" };
     text + &format!("\n       [{}{more}]\n", first.join(", "))
+}
+
+/// A number in about six places.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if value.fract() == 0.0 && size < 1e15 => value.to_string(),
+        size if (1e-3..1e6).contains(&size) => format!("{value:.5}"),
+        _ => format!("{value:.3e}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let numbers = [256.0, -0.25, 3e-7, 1.5e9, f64::NAN, 1.0 / 3.0].map(number);
+        assert_eq!(
+            numbers,
+            ["256", "-0.25000", "3.000e-7", "1500000000", "NaN", "0.33333"]
+        );
+    }
 
     #[test]
     fn a_tensor_in_a_few_numbers() {

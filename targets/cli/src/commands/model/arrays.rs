@@ -310,11 +310,12 @@ fn fill(
 /// A JSON number or truth value as an element. Integers keep all their bits; none where the value does not fit.
 fn put_json(dtype: DType, value: &Value, slot: &mut [u8]) -> Option<()> {
     match (dtype, value) {
-        (DType::Bool, Value::Bool(truth)) => put(dtype, f64::from(u8::from(*truth)), slot),
-        (DType::I64, value) => slot.copy_from_slice(&value.as_i64()?.to_le_bytes()).into(),
-        (DType::U64, value) => slot.copy_from_slice(&value.as_u64()?.to_le_bytes()).into(),
-        (dtype, value) => put(dtype, value.as_f64()?, slot),
+        (DType::Bool, Value::Bool(truth)) => return put(dtype, f64::from(u8::from(*truth)), slot),
+        (DType::I64, value) => slot.copy_from_slice(&value.as_i64()?.to_le_bytes()),
+        (DType::U64, value) => slot.copy_from_slice(&value.as_u64()?.to_le_bytes()),
+        (dtype, value) => return put(dtype, value.as_f64()?, slot),
     }
+    Some(())
 }
 
 /// Writes a number as an element, little-endian; none where the type has no such element.

@@ -1,5 +1,6 @@
 //! A device of the fleet under test: it makes requests and reads replies as the agent does.
 
+use crate::rollout::OPERATOR;
 use anyhow::{Context, ensure};
 use sanderling_trust::http_sig::{Request, sign_request};
 use sanderling_trust::{
@@ -24,6 +25,8 @@ pub(crate) struct Device {
     signer: Ed25519Signer,
     public_key: [u8; 32],
     id: DeviceId,
+    /// What it answers from.
+    image: Digest,
     incarnation: u64,
     /// Records the server has acknowledged; the number of the next.
     sequence: u64,
@@ -32,7 +35,7 @@ pub(crate) struct Device {
 
 impl Device {
     /// Device `number` of the fleet that `seed` makes.
-    pub(crate) fn new(seed: u64, number: u64) -> Self {
+    pub(crate) fn new(seed: u64, number: u64, image: Digest) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&number.to_le_bytes());
@@ -45,6 +48,7 @@ impl Device {
             id: DeviceId::of_public_key(&public_key),
             signer,
             public_key,
+            image,
             incarnation: number + 1,
             sequence: 0,
             director_version: 0,
@@ -74,7 +78,7 @@ impl Device {
             state: StateReport {
                 phase: Phase::Idle,
                 active: Some(ActiveImage {
-                    digest: image(),
+                    digest: self.image,
                     rollout: None,
                     confirmed: true,
                 }),
@@ -86,7 +90,7 @@ impl Device {
                 runtime: runtime(),
                 dropped_records: 0,
             },
-            records: vec![record(self.sequence, now)],
+            records: vec![record(self.sequence, now, self.image)],
         };
         self.signed(api::CHECK_IN, &sanderling_wire::encode(&message), now)
     }
@@ -191,23 +195,22 @@ fn hardware() -> HardwareId {
     HardwareId::new("load-device").expect("lower-case letters and a hyphen are a hardware id")
 }
 
-fn image() -> Digest {
-    Digest::of(b"the load test's factory image")
-}
-
 /// As long as the agent's own: a runtime names each operator it has.
 fn runtime() -> RuntimeInfo {
     RuntimeInfo {
         version: (0, 1, 0),
         numerics: 1,
         bundle_format: 1,
-        operators: (0..150).map(|number| format!(":Operator{number:03}")).collect(),
+        operators: (0..150)
+            .map(|number| format!(":Operator{number:03}"))
+            .chain([OPERATOR.to_owned()])
+            .collect(),
         memory_limit: 64 << 20,
     }
 }
 
 /// A serving window as the agent writes one: a minute of two answers a second.
-pub(crate) fn record(sequence: u64, now: u64) -> Record {
+fn record(sequence: u64, now: u64, image: Digest) -> Record {
     let mut latency_us = Sketch::new();
     for answer in 0..120_u64 {
         // Some spread, the same for everybody: 1.0 to 4.5 ms.
@@ -217,7 +220,7 @@ pub(crate) fn record(sequence: u64, now: u64) -> Record {
         sequence,
         time: now,
         body: RecordBody::Serving(ServingWindow {
-            image: image(),
+            image,
             seconds: 60,
             answers: 120,
             errors: 0,
@@ -234,7 +237,7 @@ pub(crate) fn record(sequence: u64, now: u64) -> Record {
 
 /// Bytes of a record on the wire and on disk.
 pub(crate) fn record_len() -> usize {
-    let len = sanderling_wire::encode(&record(0, 1_795_356_208)).len();
+    let len = sanderling_wire::encode(&record(0, 1_795_356_208, Digest([0; 32]))).len();
     assert!(
         len >= MIN_RECORD_LEN,
         "a record has {len} bytes, the test promises {MIN_RECORD_LEN}"

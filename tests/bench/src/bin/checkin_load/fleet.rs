@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::device::{self, Device, Trust};
+use crate::rollout;
 use crate::server::{self, Process};
 use anyhow::{Context, ensure};
 use sanderling_wire::EnrolmentString;
@@ -26,7 +27,7 @@ pub(crate) struct Fleet {
 
 /// Makes devices and enrols them: for each an enrolment string by the operator, redeemed by the device's key.
 pub(crate) async fn enrol(server: &Process, devices: usize, seed: u64) -> anyhow::Result<Fleet> {
-    let began = Instant::now();
+    let (began, image) = (Instant::now(), rollout::base()?);
     let numbers = Rc::new(RefCell::new(0..devices as u64));
     let workers = (0..PARALLEL).map(|_| {
         let (numbers, mut connection) = (Rc::clone(&numbers), Connection::new(server.address()));
@@ -37,7 +38,7 @@ pub(crate) async fn enrol(server: &Process, devices: usize, seed: u64) -> anyhow
                 let Some(number) = next else {
                     return anyhow::Ok(enrolled);
                 };
-                let device = Device::new(seed, number);
+                let device = Device::new(seed, number, image);
                 enrol_one(&mut connection, &device, number).await?;
                 enrolled.push(device);
             }

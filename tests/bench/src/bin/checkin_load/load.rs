@@ -66,6 +66,27 @@ struct Step {
 }
 
 impl Bench {
+    /// One check-in of each device, at a leisurely rate.
+    pub(crate) async fn warm_up(&self, devices: usize) -> anyhow::Result<()> {
+        const RATE: f64 = 800.0;
+        // Even spacing makes exactly one each.
+        let calm = Self {
+            fleet: Rc::clone(&self.fleet),
+            spacing: Spacing::Even,
+            ..*self
+        };
+        let outcome = calm
+            .run(RATE, Duration::from_secs_f64(devices as f64 / RATE))
+            .await;
+        ensure!(
+            outcome.errors == 0,
+            "{} check-ins failed while warming up: {:?}",
+            outcome.errors,
+            outcome.reason
+        );
+        Ok(())
+    }
+
     /// Sends `rate` check-ins a second for `length` and waits for the last reply.
     pub(crate) async fn run(&self, rate: f64, length: Duration) -> Outcome {
         let due = schedule(rate, length, self.spacing, self.seed);

@@ -25,13 +25,14 @@ mod connection;
 mod device;
 mod fleet;
 mod load;
+mod rollout;
 mod server;
 mod usage;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use load::{Outcome, Spacing};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ struct Args {
     /// Seed of arrivals and keys.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// No rollout over the fleet: documents without an assignment, and nothing to plan.
+    #[arg(long)]
+    no_rollout: bool,
     /// Folder for the server's data; a temporary one where left out.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -90,12 +94,12 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let measured = tokio::task::LocalSet::new().block_on(&runtime, measure(&args, &server));
+    let measured = tokio::task::LocalSet::new().block_on(&runtime, measure(&args, &server, &folder));
     server.stop()?;
     measured
 }
 
-async fn measure(args: &Args, server: &server::Process) -> anyhow::Result<()> {
+async fn measure(args: &Args, server: &server::Process, folder: &Path) -> anyhow::Result<()> {
     let fleet = Rc::new(fleet::enrol(server, args.devices, args.seed).await?);
     println!(
         "{} devices enrolled through the API in {:.1} s; {} B of telemetry a check-in; {} connections; {:?} arrivals",
@@ -111,16 +115,14 @@ async fn measure(args: &Args, server: &server::Process) -> anyhow::Result<()> {
         spacing: args.spacing,
         seed: args.seed,
     };
-    // Every device checks in once: documents are minted, rows exist, caches are warm. Not measured.
-    let warm_up = bench
-        .run(800.0, Duration::from_secs_f64(args.devices as f64 / 800.0))
-        .await;
-    anyhow::ensure!(
-        warm_up.errors == 0,
-        "{} check-ins failed while warming up: {:?}",
-        warm_up.errors,
-        warm_up.reason
-    );
+    // Every device checks in once before a rollout can reach it, and once more to be given its place in it: documents
+    // are minted, rows exist, caches are warm. Not measured.
+    bench.warm_up(args.devices).await?;
+    if !args.no_rollout {
+        rollout::start(server, folder)?;
+        bench.warm_up(args.devices).await?;
+        println!("a rollout to all devices is running");
+    }
     println!("{HEADER}");
     let mut steps = Steps {
         bench,
