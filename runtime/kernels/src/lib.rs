@@ -110,6 +110,7 @@ mod pool2d;
 mod reduce;
 mod resize;
 #[cfg(test)]
+#[path = "tests/same_bytes.rs"]
 mod same_bytes;
 mod softmax;
 #[cfg(test)]
