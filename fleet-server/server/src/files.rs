@@ -124,11 +124,20 @@ pub(crate) async fn put_image(
     State(app): State<Shared>,
     Bearer(operator): Bearer,
     Path(name): Path<String>,
-    body: Body,
+    mut body: Body,
 ) -> Result<Response, Problem> {
     let digest = digest_of(&name)?;
     let path = image_path(&app, digest);
     if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+        // Read on, within the limit: a client that still sends would take an early answer for a broken connection.
+        let mut left = app.config.limits.image_bytes;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(STALL, body.frame()).await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            let Some(rest) = left.checked_sub(length) else {
+                break;
+            };
+            left = rest;
+        }
         return Ok(StatusCode::OK.into_response());
     }
     let temporary = app

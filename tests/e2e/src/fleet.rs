@@ -253,6 +253,12 @@ impl Fleet {
         list.as_array().expect("devices are a list").clone()
     }
 
+    /// One device with what it counted: lists leave the sums out.
+    #[must_use]
+    pub fn shown(&self, id: &str) -> Value {
+        json(&mut self.operator("device", &["show", id]))
+    }
+
     /// An enrolment string.
     #[must_use]
     pub fn enrolment(&self) -> String {

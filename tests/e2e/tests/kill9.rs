@@ -181,7 +181,7 @@ fn check_telemetry(fleet: &Fleet, devices: &mut [Seeded]) {
             return None;
         }
         looked = Instant::now();
-        let known = fleet.devices();
+        let known: Vec<Value> = ids.iter().map(|id| fleet.shown(id)).collect();
         let of = |id: &String| known.iter().find(|device| device["id"] == id.as_str());
         let arrived = ids
             .iter()
@@ -195,7 +195,7 @@ fn check_telemetry(fleet: &Fleet, devices: &mut [Seeded]) {
             });
         arrived.then_some(())
     });
-    let known = fleet.devices();
+    let known: Vec<Value> = ids.iter().map(|id| fleet.shown(id)).collect();
     for ((id, lines), seeded) in ids.iter().zip(&answers).zip(&*devices) {
         let device = known
             .iter()

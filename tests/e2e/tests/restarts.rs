@@ -51,7 +51,8 @@ fn started(fleet: &Fleet, names: &[&str]) -> Vec<Device> {
 
 /// Answers that the server has counted, of all devices.
 fn counted(fleet: &Fleet) -> u64 {
-    let devices = fleet.devices();
+    let ids: Vec<String> = fleet.devices().iter().map(|device| text(device, "/id")).collect();
+    let devices: Vec<Value> = ids.iter().map(|id| fleet.shown(id)).collect();
     let sums = devices
         .iter()
         .filter_map(|device| device["serving"].as_object())
@@ -226,8 +227,8 @@ fn rollouts_of_nonsense() {
             &["start", target, "--base", "magika@1", "--stages", stages],
         )
     };
-    check_refused(&mut start("magika@9", "1,100%"), &["magika@9"]);
-    check_refused(&mut start("nobody@1", "1,100%"), &["nobody@1"]);
+    check_refused(&mut start("magika@9", "1,100%"), &["magika has no version 9"]);
+    check_refused(&mut start("nobody@1", "1,100%"), &["nobody has no version 1"]);
     check_refused(&mut start("magika@2", "50%,10%"), &["10%", "rise"]);
     check_refused(&mut start("magika@2", "0,100%"), &["at least 1 device"]);
     check_refused(&mut start("magika@2", "120%"), &["100%"]);

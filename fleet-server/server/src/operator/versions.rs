@@ -250,7 +250,7 @@ pub(crate) async fn resolve(app: &App, text: &str) -> Result<Version, Problem> {
         Problem::not_found(
             "unknown-version",
             detail,
-            "see `sanderling device versions` or GET /v1/versions",
+            "see `sanderling rollout versions` or GET /v1/versions",
         )
     };
     if let Ok(digest) = text.parse::<Digest>() {
