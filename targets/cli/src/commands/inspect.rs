@@ -117,7 +117,8 @@ impl Inspect {
         } else {
             let limits = onnx::Limits::default();
             // Reading names what is unknown; inspecting must not fail on it, but the operators are ours to judge.
-            let model = onnx::read_file(&self.model, OpTable(ops::ALL), &limits)?;
+            let model = onnx::read_file(&self.model, OpTable(ops::ALL), &limits)
+                .with_context(|| self.model.display().to_string())?;
             self.onnx(&self.model, data.len() as u64, &model.graph)
         };
         out.print(&shown, text)
