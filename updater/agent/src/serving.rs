@@ -44,7 +44,8 @@ impl<S: Storage> Agent<S> {
         }
     }
 
-    /// The image to compare with: the old one while a rollout looks at the new one, or one in the shadow.
+    /// The image to compare with: the old one while a rollout looks at the new one, or one in the shadow. Outcomes are
+    /// a rollout's evidence: an image that no rollout brought is compared with nothing.
     fn beside(&self) -> Option<ImageAt> {
         let journal = self.slots.journal();
         let answer = journal.serving()?;
@@ -61,7 +62,8 @@ impl<S: Storage> Agent<S> {
         let watched = assigned.is_some_and(|(rollout, mode, digest)| {
             mode == Mode::Activate && Some(rollout) == answer.image.rollout && digest == answer.image.digest
         });
-        if journal.trial.is_some() || (watched && !enough) {
+        let on_trial = journal.trial.is_some() && answer.image.rollout.is_some();
+        if on_trial || (watched && !enough) {
             journal.standby()
         } else {
             None

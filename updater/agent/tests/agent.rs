@@ -74,6 +74,42 @@ fn installs_updates_and_goes_back() {
     assert_eq!(device.agent.state_report().phase, Phase::Idle);
 }
 
+#[test]
+fn a_newcomer_takes_the_champion_on_trial_without_a_rollout() {
+    let (mut fleet, mut device) = on(1);
+    let records = fleet.seen.records.len();
+    fleet.want_champion(2);
+    assert!(
+        device.run_till(&mut fleet, 600, |device, _| device.is_confirmed_on(2)),
+        "{:#?}",
+        device.reports
+    );
+    device.run(&mut fleet, 30);
+    assert!(fleet.has_event(EventKind::Activated));
+    assert_eq!(device.agent.state_report().active.unwrap().rollout, None);
+    let compared = |record: &&sanderling_wire::Record| matches!(record.body, RecordBody::Paired { .. });
+    assert!(fleet.seen.records.len() > records);
+    assert_eq!(
+        fleet.seen.records.values().filter(compared).count(),
+        0,
+        "nobody asked"
+    );
+    // It fails its self-test: the device stays where it is and does not fetch it again.
+    device.fails_self_test.insert(digest(3));
+    fleet.want_champion(3);
+    device.run(&mut fleet, 300);
+    assert!(device.is_confirmed_on(2));
+    let events = fleet.events();
+    let fetched = events
+        .iter()
+        .filter(|(kind, _)| *kind == EventKind::DownloadStarted);
+    assert_eq!(fetched.count(), 3, "once for each version");
+    // A rollout that calls it back finds the old one in the other slot, or fetches it.
+    fleet.want(1, 4, Mode::Restore);
+    assert!(device.run_till(&mut fleet, 600, |device, _| device.is_confirmed_on(1)));
+    fleet.check_telemetry();
+}
+
 /// Each fault, at each kind of request, several times over: the device gets there in the end, never over budget.
 #[test]
 fn every_fault_is_survived() {

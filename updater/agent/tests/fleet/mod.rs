@@ -138,7 +138,7 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub version: u8,
-    pub rollout: u64,
+    pub rollout: Option<u64>,
     pub mode: Mode,
 }
 
@@ -313,8 +313,17 @@ impl Fleet {
     pub fn want(&mut self, version: u8, rollout: u64, mode: Mode) {
         self.wanted = Some(Wanted {
             version,
-            rollout,
+            rollout: Some(rollout),
             mode,
+        });
+    }
+
+    /// The device is told to run a version outside of any rollout, as newcomers are.
+    pub fn want_champion(&mut self, version: u8) {
+        self.wanted = Some(Wanted {
+            version,
+            rollout: None,
+            mode: Mode::Activate,
         });
     }
 
@@ -331,11 +340,13 @@ impl Fleet {
             sha256: digest(wanted.version),
             release_counter: self.released.get(&wanted.version).copied().unwrap_or(1),
         });
-        let rollout = self.wanted.as_ref().map(|wanted| RolloutAssignment {
-            rollout: RolloutId(wanted.rollout),
-            arm: Arm::Target,
-            mode: wanted.mode,
-            ledger_head: Digest([9; 32]),
+        let rollout = self.wanted.as_ref().and_then(|wanted| {
+            Some(RolloutAssignment {
+                rollout: RolloutId(wanted.rollout?),
+                arm: Arm::Target,
+                mode: wanted.mode,
+                ledger_head: Digest([9; 32]),
+            })
         });
         let mut document = DirectorTargets {
             header: Header {
