@@ -9,7 +9,10 @@ use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let devices: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse())?;
-    let release = |label: &str| Release::new(label, Digest::of(label.as_bytes()));
+    let release = |label: &str| Release {
+        model: "magika".into(),
+        ..Release::new(label, Digest::of(label.as_bytes()))
+    };
     let policy = Policy {
         min_inputs_per_class: 0,
         ..Policy::default()
@@ -71,7 +74,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Devices of five classes, of which one in fifty lacks an operator; all have installed what they are assigned.
+/// Devices of five classes, of which one in fifty lacks an operator and one in fifty is of another model; the others
+/// have installed what they are assigned. Who is assigned nothing was never told what to run.
 fn fleet(
     devices: u64,
     rollout: &Rollout,
@@ -93,15 +97,24 @@ fn fleet(
         }
     }
     let versions = [&rollout.base, &rollout.target].map(|release| builder.version(Some(release.digest)));
+    let ocr = Digest::of(b"ocr v1");
+    let (foreign, untold) = (builder.version(Some(ocr)), builder.version(None));
+    builder.model(ocr, "ocr");
+    for release in [&rollout.base, &rollout.target] {
+        builder.model(release.digest, &release.model);
+    }
     for n in 0..devices {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         let id = DeviceId(id);
-        let target_at = assignments.get(id).and_then(|row| row.target_at);
+        let row = assignments.get(id);
+        let target_at = row.and_then(|row| row.target_at);
+        let version = versions[usize::from(target_at.is_some())];
         builder.device(Device {
             id,
             profile: profiles[2 * (n % 5) as usize + usize::from(n % 50 == 0)],
-            version: versions[usize::from(target_at.is_some())],
+            version: if n % 50 == 1 { foreign } else { version },
+            told: if row.is_some() { version } else { untold },
             running_since: target_at.unwrap_or(0),
             last_seen: now,
             frozen: false,

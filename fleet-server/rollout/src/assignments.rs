@@ -54,6 +54,12 @@ impl Assignment {
 pub enum Exclusion {
     /// Its operator keeps it from any rollout.
     Frozen,
+    /// It is of another model, which the target would replace.
+    OtherModel {
+        /// The model of the version that it answers from; where it answers from nothing or from an unknown version, of
+        /// the one that it was told to run.
+        runs: String,
+    },
     /// It runs the target already, by another way.
     RunsTarget,
     /// Its runtime is too old.

@@ -6,7 +6,7 @@
 use crate::assignments::{Assignment, Exclusion, unfit};
 use crate::inventory::{Device, Inventory};
 use crate::planner::Input;
-use sanderling_wire::{DeviceId, HardwareId};
+use sanderling_wire::{DeviceId, Digest, HardwareId};
 use std::collections::BTreeMap;
 
 /// No row: the device has not entered the rollout.
@@ -64,9 +64,7 @@ impl Cohort {
             excluded: 0,
             newly_silent: Vec::new(),
         };
-        let needs = &input.rollout.target.requires;
-        let profiles = input.inventory.profiles();
-        let barred: Vec<Option<Exclusion>> = profiles.iter().map(|p| unfit(needs, &p.runtime)).collect();
+        let bars = Bars::of(input);
         let recorded = recorded(input);
         let rows = input.assignments.rows();
         let (mut next_row, mut next_recorded) = (0, 0);
@@ -87,7 +85,7 @@ impl Cohort {
             if row.is_some_and(|r| is_silent(input, device, r)) {
                 cohort.newly_silent.push(next_row);
             }
-            cohort.place(input, &barred, (index, device), row.map(|r| (next_row, r)), known);
+            cohort.place(input, &bars, (index, device), row.map(|r| (next_row, r)), known);
         }
         cohort.name_classes(input.inventory);
         cohort
@@ -97,7 +95,7 @@ impl Cohort {
     fn place(
         &mut self,
         input: &Input<'_>,
-        barred: &[Option<Exclusion>],
+        bars: &Bars,
         (index, device): (usize, &Device),
         row: Option<(usize, &Assignment)>,
         known: Option<&Exclusion>,
@@ -107,10 +105,10 @@ impl Cohort {
         }
         let on_target = row.is_some_and(|(_, r)| r.has_target());
         let runs_target = || input.inventory.running(device) == Some(input.rollout.target.digest);
-        let reason = match &barred[Inventory::profile_index(device)] {
+        let reason = match bars.reason(device) {
             _ if on_target => None,
             _ if device.frozen => Some(&Exclusion::Frozen),
-            Some(unfit) => Some(unfit),
+            Some(barred) => Some(barred),
             None if runs_target() => Some(&Exclusion::RunsTarget),
             None => None,
         };
@@ -168,6 +166,43 @@ impl Cohort {
         for member in self.members.iter_mut().filter(|m| m.row == NO_ROW) {
             member.class = index.get(class_of(member)).copied().unwrap_or(u16::MAX);
         }
+    }
+}
+
+/// What keeps devices out whatever they do: decided once per version and once per kind of device, looked up per device.
+struct Bars {
+    /// By version: whether its model is known.
+    known: Vec<bool>,
+    /// By version: why its devices are left out, where it is of another model.
+    foreign: Vec<Option<Exclusion>>,
+    /// By kind of device: why it cannot run the target.
+    unfit: Vec<Option<Exclusion>>,
+}
+
+impl Bars {
+    fn of(input: &Input<'_>) -> Self {
+        let (inventory, target) = (input.inventory, &input.rollout.target);
+        let model = |version: &Option<Digest>| version.and_then(|digest| inventory.model(digest));
+        let foreign = |model: &str| {
+            (!target.model.is_empty() && model != target.model).then(|| Exclusion::OtherModel {
+                runs: model.to_owned(),
+            })
+        };
+        let versions = inventory.versions().iter().map(model);
+        let profiles = inventory.profiles().iter();
+        Self {
+            known: versions.clone().map(|model| model.is_some()).collect(),
+            foreign: versions.map(|model| model.and_then(foreign)).collect(),
+            unfit: profiles.map(|p| unfit(&target.requires, &p.runtime)).collect(),
+        }
+    }
+
+    /// Why a device is left out, if it is: for its model first.
+    fn reason(&self, device: &Device) -> Option<&Exclusion> {
+        let (running, told) = Inventory::version_indices(device);
+        let model_by = if self.known[running] { running } else { told };
+        let unfit = &self.unfit[Inventory::profile_index(device)];
+        self.foreign[model_by].as_ref().or(unfit.as_ref())
     }
 }
 

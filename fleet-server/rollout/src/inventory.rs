@@ -3,6 +3,9 @@
 //! Few kinds of device make up a fleet, so what describes a kind (hardware class, runtime, operators) is held once
 //! as a [`Profile`], and a device is 48 bytes that point to it. Devices are sorted by id: the order in
 //! which a database lists them cannot change a plan.
+//!
+//! A fleet may hold several models. Which one a device is of follows from the version it answers from, and which
+//! version is of which model is told once per version ([`InventoryBuilder::model`]), never per device.
 
 use crate::{Error, UnixSeconds};
 use sanderling_wire::{DeviceId, Digest, HardwareId, RuntimeInfo};
@@ -37,6 +40,8 @@ pub struct Device {
     pub profile: ProfileId,
     /// What it last said it answers from, from [`InventoryBuilder::version`].
     pub version: VersionId,
+    /// What it was last told to run, from [`InventoryBuilder::version`]: that of `None` where it was never told.
+    pub told: VersionId,
     /// When the server first heard that it runs this version; 0 where unknown.
     pub running_since: UnixSeconds,
     /// When the server last heard from it.
@@ -51,6 +56,7 @@ pub struct Device {
 pub struct Inventory {
     profiles: Vec<Profile>,
     versions: Vec<Option<Digest>>,
+    models: BTreeMap<Digest, String>,
     devices: Vec<Device>,
 }
 
@@ -90,6 +96,28 @@ impl Inventory {
     pub fn running(&self, device: &Device) -> Option<Digest> {
         self.versions[device.version.0 as usize]
     }
+
+    /// The bundle a device of this inventory was last told to run; none where it was never told.
+    #[must_use]
+    pub fn told(&self, device: &Device) -> Option<Digest> {
+        self.versions[device.told.0 as usize]
+    }
+
+    /// The model that a bundle is a version of, where that is known.
+    #[must_use]
+    pub fn model(&self, digest: Digest) -> Option<&str> {
+        self.models.get(&digest).map(String::as_str)
+    }
+
+    /// The versions, in the order in which they were added.
+    pub(crate) fn versions(&self) -> &[Option<Digest>] {
+        &self.versions
+    }
+
+    /// Positions in [`Inventory::versions`] of what a device answers from, and of what it was told to run.
+    pub(crate) fn version_indices(device: &Device) -> (usize, usize) {
+        (device.version.0 as usize, device.told.0 as usize)
+    }
 }
 
 /// Collects an [`Inventory`].
@@ -97,6 +125,8 @@ impl Inventory {
 pub struct InventoryBuilder {
     profiles: Vec<Profile>,
     versions: Vec<Option<Digest>>,
+    #[serde(default)]
+    models: BTreeMap<Digest, String>,
     devices: Vec<Device>,
     #[serde(skip)]
     version_ids: BTreeMap<Option<Digest>, VersionId>,
@@ -148,6 +178,11 @@ impl InventoryBuilder {
         })
     }
 
+    /// Says that a bundle is a version of a model. Bundles of which nothing is said are of no known model.
+    pub fn model(&mut self, digest: Digest, name: &str) {
+        self.models.insert(digest, name.to_owned());
+    }
+
     /// Adds a device, with ids from this builder.
     pub fn device(&mut self, device: Device) {
         self.devices.push(device);
@@ -161,6 +196,7 @@ impl InventoryBuilder {
         let Self {
             profiles,
             versions,
+            models,
             mut devices,
             ..
         } = self;
@@ -168,8 +204,10 @@ impl InventoryBuilder {
         if let Some(pair) = devices.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(Error::DuplicateDevice { device: pair[0].id });
         }
-        let dangling =
-            |d: &&Device| d.profile.0 as usize >= profiles.len() || d.version.0 as usize >= versions.len();
+        let dangling = |d: &&Device| {
+            let missing = |version: VersionId| version.0 as usize >= versions.len();
+            d.profile.0 as usize >= profiles.len() || missing(d.version) || missing(d.told)
+        };
         if let Some(device) = devices.iter().find(dangling) {
             let detail = format!(
                 "device {} points to a profile or version that is not there",
@@ -183,6 +221,7 @@ impl InventoryBuilder {
         Ok(Inventory {
             profiles,
             versions,
+            models,
             devices,
         })
     }
@@ -201,11 +240,13 @@ impl From<Inventory> for InventoryBuilder {
         let Inventory {
             profiles,
             versions,
+            models,
             devices,
         } = inventory;
         Self {
             profiles,
             versions,
+            models,
             devices,
             ..Self::default()
         }

@@ -42,10 +42,10 @@
 //! };
 //! let mut builder = InventoryBuilder::default();
 //! let profile = builder.profile(&HardwareId::new("pi4")?, &runtime);
-//! let version = builder.version(Some(rollout.base.digest));
+//! let (version, untold) = (builder.version(Some(rollout.base.digest)), builder.version(None));
 //! for n in 0..12 {
 //!     builder.device(Device {
-//!         id: DeviceId([n; 16]), profile, version, running_since: 0, last_seen: 1_000, frozen: false,
+//!         id: DeviceId([n; 16]), profile, version, told: untold, running_since: 0, last_seen: 1_000, frozen: false,
 //!     });
 //! }
 //! let inventory = builder.build()?;

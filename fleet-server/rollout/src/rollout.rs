@@ -27,6 +27,10 @@ pub struct Requirements {
 pub struct Release {
     /// What people call it: `v2`.
     pub label: String,
+    /// The model that it is a version of: `magika`. Devices that are of another model are left out. Empty: of any,
+    /// so that nobody is left out for it.
+    #[serde(default)]
+    pub model: String,
     /// SHA-256 of its bundle.
     pub digest: Digest,
     /// What it asks of a device.
@@ -38,11 +42,12 @@ pub struct Release {
 }
 
 impl Release {
-    /// A release that runs everywhere and may not disagree at all.
+    /// A release that runs everywhere, whatever the device's model, and may not disagree at all.
     #[must_use]
     pub fn new(label: &str, digest: Digest) -> Self {
         Self {
             label: label.into(),
+            model: String::new(),
             digest,
             requires: Requirements::default(),
             allowed_disagreement: Ppm::default(),

@@ -210,6 +210,7 @@ fn exclusion(reason: &Exclusion, target: &str) -> String {
     let version = |(major, minor, patch): (u16, u16, u16)| format!("{major}.{minor}.{patch}");
     match reason {
         Exclusion::Frozen => "frozen by an operator".into(),
+        Exclusion::OtherModel { runs } => format!("runs {runs}, another model"),
         Exclusion::RunsTarget => format!("already on {target} by another way"),
         Exclusion::Runtime { needs, has } => {
             format!(

@@ -154,6 +154,7 @@ impl World {
                 id: unit.id,
                 profile: builder.profile(&class, &runtime),
                 version: builder.version(Some(runs.digest)),
+                told: builder.version(None),
                 running_since: unit.since,
                 last_seen: unit.seen,
                 frozen: unit.frozen,

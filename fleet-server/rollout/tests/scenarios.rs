@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! fleet add N class=C [ops=:A,:B] [runtime=0.1.0] [memory=BYTES] [runs=v1]   devices are named d01, d02, …
-//! device dNN freeze | thaw | remove | ops=:A,:B
+//!                          runs=ocr@1 is a version of a known model, runs=v1 of none, runs=nothing of none at all
+//! device dNN freeze | thaw | remove | ops=:A,:B | runs=VERSION
 //! rollout start v2 base=v1 [stages=…] [allowed=4%] [needs=:A] [dwell=60] [margin=…] [control=…] [inputs=…]
 //!               [class-inputs=…] [silence=…] [exposed=…] [strategy=…] [auto-rollback=no] [metric=NAME:SHARE]
 //! install [dNN …]          devices (all that are online) run what they are assigned
@@ -34,6 +35,8 @@ struct Unit {
     class: String,
     runtime: RuntimeInfo,
     runs: String,
+    /// What it was last told to run, by a plan.
+    told: Option<String>,
     since: u64,
     seen: u64,
     frozen: bool,
@@ -47,6 +50,8 @@ struct World {
     now: u64,
     units: Vec<Unit>,
     rollout: Option<Rollout>,
+    /// What the rollout moves to and from, as the script calls it.
+    names: (String, String),
     assignments: Assignments,
     evidence: Evidence,
     freeze: Option<Freeze>,
@@ -66,6 +71,19 @@ fn id(unit: usize) -> DeviceId {
 fn named(word: &str) -> Result<usize, Failure> {
     let number: usize = word.strip_prefix('d').ok_or("a device is named dNN")?.parse()?;
     Ok(number.checked_sub(1).ok_or("devices are counted from d01")?)
+}
+
+/// The release that a script calls `name`: of a model where it says `model@version`.
+fn release(name: &str) -> Release {
+    let (model, label) = name.split_once('@').unwrap_or(("", name));
+    let mut release = Release::new(label, Digest::of(name.as_bytes()));
+    release.model = model.into();
+    release
+}
+
+/// The bundle that a script calls `name`.
+fn bundle(name: &str) -> Option<Digest> {
+    (name != "nothing").then(|| release(name).digest)
 }
 
 fn share(text: &str) -> Result<Ppm, Failure> {
@@ -146,6 +164,7 @@ impl World {
                 memory_limit: option("memory", "0").parse()?,
             },
             runs: option("runs", "v1").into(),
+            told: None,
             since: self.now,
             seen: self.now,
             frozen: false,
@@ -163,6 +182,7 @@ impl World {
                 unit.runtime.operators = list(ops);
                 unit.runtime.operators.sort();
             }
+            Some(("runs", version)) => (unit.runs, unit.since) = (version.into(), self.now),
             None if what == "freeze" => unit.frozen = true,
             None if what == "thaw" => unit.frozen = false,
             None if what == "remove" => unit.removed = true,
@@ -173,7 +193,6 @@ impl World {
 
     fn start(&mut self, label: &str, options: &BTreeMap<&str, &str>) -> Result<(), Failure> {
         let option = |key, default| options.get(key).copied().unwrap_or(default);
-        let release = |label: &str| Release::new(label, Digest::of(label.as_bytes()));
         let mut target = release(label);
         target.allowed_disagreement = share(option("allowed", "4%"))?;
         target.requires.operators = list(option("needs", ":Conv"));
@@ -209,7 +228,9 @@ impl World {
             exempt: Vec::new(),
         });
         self.rollouts += 1;
-        let (id, base) = (RolloutId(self.rollouts), release(option("base", "v1")));
+        let base = option("base", "v1");
+        self.names = (label.into(), base.into());
+        let (id, base) = (RolloutId(self.rollouts), release(base));
         self.rollout = Some(Rollout::start(id, [0x5a; 16], target, base, policy, self.now)?);
         self.assignments = Assignments::default();
         self.evidence = Evidence::default();
@@ -217,7 +238,6 @@ impl World {
     }
 
     fn install(&mut self, words: &[&str]) -> Result<(), Failure> {
-        let rollout = self.rollout.as_ref().ok_or("no rollout")?;
         let some = words.iter().map(|w| named(w)).collect::<Result<Vec<_>, _>>()?;
         for at in 0..self.units.len() {
             let row = self.assignments.get(id(at));
@@ -226,9 +246,13 @@ impl World {
                 continue;
             }
             let want = match row {
-                Some(row) if row.has_target() => &rollout.target.label,
-                Some(row) if row.reverted_at.is_some() => &rollout.base.label,
-                _ => continue,
+                Some(row) if row.has_target() => &self.names.0,
+                Some(row) if row.reverted_at.is_some() => &self.names.1,
+                Some(_) => continue,
+                None => match &unit.told {
+                    Some(told) => told,
+                    None => continue,
+                },
             };
             if unit.runs != *want {
                 (unit.runs, unit.since, unit.seen) = (want.clone(), self.now, self.now);
@@ -282,10 +306,16 @@ impl World {
     fn inventory(&self) -> Result<Inventory, Failure> {
         let mut builder = InventoryBuilder::default();
         for (at, unit) in self.units.iter().enumerate().filter(|(_, u)| !u.removed) {
+            for name in unit.told.iter().chain([&unit.runs]) {
+                if let Some((model, _)) = name.split_once('@') {
+                    builder.model(release(name).digest, model);
+                }
+            }
             let device = Device {
                 id: id(at),
                 profile: builder.profile(&HardwareId::new(&unit.class)?, &unit.runtime),
-                version: builder.version(Some(Digest::of(unit.runs.as_bytes()))),
+                version: builder.version(bundle(&unit.runs)),
+                told: builder.version(unit.told.as_deref().and_then(bundle)),
                 running_since: unit.since,
                 last_seen: unit.seen,
                 frozen: unit.frozen,
@@ -344,7 +374,19 @@ impl World {
         let read: (Rollout, Assignments, Plan) = sanderling_wire::decode(&stored)?;
         assert_eq!(read, (rollout.clone(), assignments.clone(), made));
         (self.rollout, self.assignments) = (Some(rollout), assignments);
+        self.tell();
         Ok(())
+    }
+
+    /// What the executor does besides: devices are told what they are assigned.
+    fn tell(&mut self) {
+        for row in self.assignments.rows() {
+            let (target, base) = &self.names;
+            let told = if row.has_target() { target } else { base };
+            if let Some(unit) = (0..self.units.len()).find(|&at| id(at) == row.device) {
+                self.units[unit].told = Some(told.clone());
+            }
+        }
     }
 
     fn show(&mut self) -> Result<(), Failure> {

@@ -236,6 +236,8 @@ pub struct RolloutView {
     /// Its number.
     #[schema(value_type = u64)]
     pub id: RolloutId,
+    /// The model that it is about.
+    pub model: String,
     /// `running`, `paused`, `stopped`, `rolled back` or `completed`.
     pub status: String,
     /// Why it stands where it stands, in a sentence.

@@ -11,7 +11,8 @@ use sanderling_rollout::{
     apply, plan,
 };
 use sanderling_store::{
-    Alias, AssignmentRow, Change, Desired, HealthRow, Mode, PairedCount, RolloutRow, ledger::NewEntry,
+    Alias, AssignmentRow, Change, Desired, FleetRow, HealthRow, Mode, PairedCount, RolloutRow,
+    ledger::NewEntry,
 };
 use sanderling_wire::{DeviceId, HardwareId, RolloutId, RuntimeInfo};
 use serde::{Deserialize, Serialize};
@@ -85,22 +86,38 @@ async fn look(app: &App) -> Result<(), Problem> {
     let _alone = app.operations.lock().await;
     let live = app.store.live_rollouts().await?;
     app.metrics.live_rollouts.set(live.len() as i64);
-    if live.is_empty() {
-        return Ok(());
-    }
-    let (inventory, freeze) = (inventory(app).await?, freeze(app).await?);
-    for row in live {
-        let began = Instant::now();
-        let loaded = load(app, row).await?;
-        let made = input(&loaded, &inventory, freeze.as_ref(), app.now(), plan).map_err(planning)?;
-        app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
-        if !made.is_empty() {
-            let (changes, devices) = execute(app, loaded, &made, None).await?;
-            app.store.commit(changes).await?;
-            app.doorbell.ring(&devices);
-        }
+    let freeze = freeze(app).await?;
+    let mut fleet = None;
+    for row in &live {
+        let known = match fleet.take() {
+            Some(known) => known,
+            None => inventory(app).await?,
+        };
+        // What one rollout tells devices, the next one must know: devices without a model go to the first that asks.
+        let moved = advance(app, row.clone(), &known, freeze.as_ref()).await?;
+        fleet = (!moved).then_some(known);
     }
     Ok(())
+}
+
+/// Plans a rollout and carries the plan out. Answers whether there was anything to do.
+async fn advance(
+    app: &App,
+    row: RolloutRow,
+    inventory: &Inventory,
+    freeze: Option<&Freeze>,
+) -> Result<bool, Problem> {
+    let began = Instant::now();
+    let loaded = load(app, row).await?;
+    let made = input(&loaded, inventory, freeze, app.now(), plan).map_err(planning)?;
+    app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
+    if made.is_empty() {
+        return Ok(false);
+    }
+    let (changes, devices) = execute(app, loaded, &made, None).await?;
+    app.store.commit(changes).await?;
+    app.doorbell.ring(&devices);
+    Ok(true)
 }
 
 /// Calls `f` with the planner's input.
@@ -152,7 +169,11 @@ pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Change {
 
 /// The fleet as the planner sees it.
 pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
-    let fleet = app.store.fleet().await?;
+    inventory_of(app, app.store.fleet().await?).await
+}
+
+/// Some devices as the planner sees them.
+pub(crate) async fn inventory_of(app: &App, fleet: Vec<FleetRow>) -> Result<Inventory, Problem> {
     let runtimes: HashMap<_, _> = app.store.runtimes().await?.into_iter().collect();
     let mut builder = InventoryBuilder::with_capacity(fleet.len());
     let mut profiles = HashMap::new();
@@ -163,15 +184,19 @@ pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
         let profile = *profiles
             .entry((row.hardware.clone(), row.runtime))
             .or_insert_with(|| builder.profile(&row.hardware, &normal(runtime)));
-        let version = builder.version(row.active);
+        let (version, told) = (builder.version(row.active), builder.version(row.told));
         builder.device(Device {
             id: row.device,
             profile,
             version,
+            told,
             running_since: row.active_since,
             last_seen: row.last_seen,
             frozen: row.frozen,
         });
+    }
+    for (digest, model) in app.store.models().await? {
+        builder.model(digest, &model);
     }
     builder.build().map_err(planning)
 }
@@ -416,6 +441,7 @@ fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
         "status": rollout.status.word(),
         "stage": rollout.stage,
         "revision": rollout.revision,
+        "name": rollout.target.model,
         "target": made.target,
         "base": made.base,
         "assessment": made.assessment,

@@ -38,6 +38,11 @@ impl Names {
         self.of(digest).unwrap_or_else(|| digest.short())
     }
 
+    /// Whether there are versions of more than one model.
+    pub(crate) fn several_models(&self) -> bool {
+        self.versions.windows(2).any(|pair| pair[0].name != pair[1].name)
+    }
+
     pub(crate) fn aliases_of(&self, digest: Digest) -> Vec<String> {
         let of = self.aliases.iter().filter(|alias| alias.digest == digest);
         of.map(|alias| alias.alias.clone()).collect()
@@ -147,6 +152,7 @@ pub(crate) fn rollout_view(
         .collect();
     Ok(RolloutView {
         id: *id,
+        model: target.model.clone(),
         status: status.word().to_owned(),
         reason: reason(&made, status),
         target: target.digest,

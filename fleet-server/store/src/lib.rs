@@ -101,6 +101,9 @@ pub trait Store: Send + Sync + 'static {
     /// The version of this name.
     fn version_named(&self, name: &str, version: &str) -> Pending<'_, Option<Version>>;
 
+    /// The model that each version is of.
+    fn models(&self) -> Pending<'_, Vec<(Digest, String)>>;
+
     /// All aliases.
     fn aliases(&self) -> Pending<'_, Vec<Alias>>;
 

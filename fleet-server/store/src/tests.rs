@@ -550,27 +550,33 @@ async fn the_ledger_is_chained_and_append_only() {
     }
 }
 
-#[tokio::test]
-async fn versions_and_aliases() {
-    let (_folder, store) = fresh().await;
-    let version = |n: u8, name: &str| Version {
+fn version(n: u8, model: &str, version: &str) -> Version {
+    Version {
         digest: image(n),
-        name: "magika".into(),
-        version: name.into(),
+        name: model.into(),
+        version: version.into(),
         length: 10,
         parent: None,
         metadata: "{}".into(),
         published_at: NOW,
         published_by: "ann".into(),
-    };
-    let alias = |n: u8| {
-        Change::SetAlias(Alias {
-            name: "magika".into(),
-            alias: "champion".into(),
-            digest: image(n),
-            since: NOW,
-        })
-    };
+    }
+}
+
+fn alias(n: u8, model: &str) -> Change {
+    Change::SetAlias(Alias {
+        name: model.into(),
+        alias: "champion".into(),
+        digest: image(n),
+        since: NOW,
+    })
+}
+
+#[tokio::test]
+async fn versions_and_aliases() {
+    let (_folder, store) = fresh().await;
+    let version = |n: u8, name: &str| version(n, "magika", name);
+    let alias = |n: u8| alias(n, "magika");
     store
         .commit(vec![Change::AddVersion(version(1, "v1")), alias(1)])
         .await

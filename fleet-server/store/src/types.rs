@@ -313,6 +313,8 @@ pub struct FleetRow {
     pub active: Option<Digest>,
     /// Since when, as the server learned.
     pub active_since: u64,
+    /// What it was last told to run; none where it was never told.
+    pub told: Option<Digest>,
     /// When it was last heard.
     pub last_seen: u64,
     /// Whether its operator keeps it from any rollout.

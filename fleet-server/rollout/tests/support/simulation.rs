@@ -112,6 +112,7 @@ fn inventory(world: &World, rollout: &Rollout, installed: &[Option<u64>], now: u
             id: id(n),
             profile: profiles[usize::from(n % 3 == 2)],
             version: versions[usize::from(since.is_some())],
+            told: versions[usize::from(since.is_some())],
             running_since: since.unwrap_or(0),
             last_seen: now,
             frozen: false,

@@ -161,6 +161,7 @@ fn release(version: &Version) -> Result<Release, Problem> {
     let allowed = metadata["allowed_disagreement_ppm"].as_u64().unwrap_or(0);
     Ok(Release {
         label: version.version.clone(),
+        model: version.name.clone(),
         digest: version.digest,
         requires,
         allowed_disagreement: Ppm(u32::try_from(allowed).unwrap_or(u32::MAX)),
@@ -192,13 +193,28 @@ pub(crate) async fn list(State(app): State<Shared>, _: Reader) -> Result<Json<Ve
 
 /// The newest rollouts as the API shows them.
 pub(crate) async fn views(app: &App, limit: u32) -> Result<Vec<RolloutView>, Problem> {
+    view_all(app, app.store.rollouts(limit).await?).await
+}
+
+async fn view_all(app: &App, rows: Vec<RolloutRow>) -> Result<Vec<RolloutView>, Problem> {
     let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
     let mut views = Vec::new();
-    for row in app.store.rollouts(limit).await? {
+    for row in rows {
         let loaded = executor::load(app, row).await?;
         views.push(rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())?);
     }
     Ok(views)
+}
+
+/// The live rollouts as the API shows them, newest first: each model may have one. The newest where none is live.
+pub(crate) async fn current(app: &App) -> Result<Vec<RolloutView>, Problem> {
+    let mut rows = app.store.live_rollouts().await?;
+    if rows.is_empty() {
+        return views(app, 1).await;
+    }
+    rows.reverse();
+    rows.truncate(LISTED as usize);
+    view_all(app, rows).await
 }
 
 /// A rollout, with its figures as of now.

@@ -8,6 +8,7 @@ mod actions;
 mod login;
 mod show;
 mod text;
+mod timeline;
 
 use crate::app::Shared;
 use crate::problem::Problem;

@@ -1,8 +1,7 @@
 //! The pages that are looked at.
 
-use super::text::{
-    ago, agreement, bytes, calm, event, exposure, headline, health, iso, phase, tone, towards_stop,
-};
+use super::text::{agreement, bytes, calm, event, exposure, headline, health, phase, tone, towards_stop};
+use super::timeline::{Line, When, lines};
 use super::{Refusal, render};
 use crate::api::{DeviceView, FleetView, RolloutView};
 use crate::app::{App, Shared};
@@ -14,7 +13,6 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use sanderling_rollout::Policy;
-use sanderling_store::ledger::Entry;
 use sanderling_wire::{DeviceId, RolloutId};
 use serde::Deserialize;
 
@@ -41,32 +39,10 @@ impl Frame {
     }
 }
 
-/// A moment: for people and for machines.
-struct When {
-    words: String,
-    iso: String,
-}
-
-impl When {
-    fn new(time: u64, now: u64) -> Self {
-        Self {
-            words: ago(time, now),
-            iso: iso(time),
-        }
-    }
-}
-
-/// A line of a timeline.
-struct Line {
-    when: When,
-    text: String,
-    /// Where it leads.
-    link: Option<String>,
-}
-
 /// A rollout drawn.
 struct Card {
     id: u64,
+    model: String,
     headline: String,
     status: String,
     tone: &'static str,
@@ -107,6 +83,7 @@ impl Card {
         let live = matches!(view.status.as_str(), "running" | "paused");
         Self {
             id: view.id.0,
+            model: view.model.clone(),
             headline: headline(view),
             status: view.status.clone(),
             tone: tone(&view.status),
@@ -182,7 +159,7 @@ struct Overview {
     devices: u64,
     phases: Vec<(&'static str, u64)>,
     images: Vec<(String, u64)>,
-    card: Option<Card>,
+    cards: Vec<Card>,
     lines: Vec<Line>,
     rows: Vec<DeviceLine>,
 }
@@ -191,7 +168,7 @@ struct Overview {
 pub(super) async fn overview(State(app): State<Shared>, session: Session) -> Result<Response, Refusal> {
     let (names, now) = (Names::read(&app).await?, app.now());
     let fleet: FleetView = fleet_api::fleet(&app).await?;
-    let newest = rollout_api::views(&app, 1).await?;
+    let current = rollout_api::current(&app).await?;
     let images = fleet.images.iter().map(|(digest, count)| {
         let named = digest
             .parse()
@@ -212,8 +189,8 @@ pub(super) async fn overview(State(app): State<Shared>, session: Session) -> Res
             })
             .collect(),
         images: images.collect(),
-        card: newest.first().map(|view| Card::new(view, now)),
-        lines: lines(&app, None, 12).await?,
+        cards: current.iter().map(|view| Card::new(view, now)).collect(),
+        lines: lines(&app, None, 12, names.several_models()).await?,
         rows: device_lines(&app, None, 24, &names).await?,
     };
     render(&page)
@@ -228,70 +205,6 @@ async fn device_lines(
     let records = app.store.devices(after, limit).await?;
     let line = |record| DeviceLine::new(&device_view(record, names, Vec::new()), app.now());
     Ok(records.into_iter().map(line).collect())
-}
-
-/// The newest ledger entries in words, newest first.
-async fn lines(app: &App, rollout: Option<RolloutId>, count: u64) -> Result<Vec<Line>, Refusal> {
-    let entries = match rollout {
-        Some(id) => app.store.ledger(Some(id), 0, 1000).await?,
-        None => {
-            let head = app.store.heads().borrow().ledger;
-            app.store.ledger(None, head.saturating_sub(count), 1000).await?
-        }
-    };
-    let now = app.now();
-    let mut lines: Vec<Line> = entries.iter().flat_map(|entry| entry_lines(entry, now)).collect();
-    lines.reverse();
-    Ok(lines)
-}
-
-fn entry_lines(entry: &Entry, now: u64) -> Vec<Line> {
-    let body: serde_json::Value = serde_json::from_str(&entry.body).unwrap_or_default();
-    let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-    let sentences = match entry.kind.as_str() {
-        "rollout.planned" => {
-            let list = body["sentences"].as_array().cloned().unwrap_or_default();
-            list.iter()
-                .filter_map(|sentence| sentence.as_str().map(str::to_owned))
-                .collect()
-        }
-        "rollout.created" => vec![format!(
-            "{} starts rolling out {} {} over {}",
-            text("operator"),
-            text("name"),
-            text("target_version"),
-            text("base_version")
-        )],
-        "version.published" => vec![format!(
-            "{} publishes {} {}",
-            text("operator"),
-            text("name"),
-            text("version")
-        )],
-        "fleet.frozen" => vec![format!("{} freezes the fleet: {}", text("operator"), text("why"))],
-        "fleet.thawed" => vec![format!("{} thaws the fleet", text("operator"))],
-        "device.decommissioned" => {
-            let device: String = text("device").chars().take(8).collect();
-            vec![format!(
-                "{} decommissions device {device}: {}",
-                text("operator"),
-                text("why")
-            )]
-        }
-        "alias.set" => vec![format!(
-            "{} sets the alias {}:{}",
-            text("operator"),
-            text("name"),
-            text("alias")
-        )],
-        kind => vec![kind.to_owned()],
-    };
-    let line = |text| Line {
-        when: When::new(entry.at, now),
-        text,
-        link: entry.rollout.map(|id| format!("/rollouts/{id}")),
-    };
-    sentences.into_iter().map(line).collect()
 }
 
 #[derive(Template)]
@@ -331,7 +244,7 @@ pub(super) async fn rollout(
         frame: Frame::new(&app, session, "rollouts").await?,
         card: Card::new(&view, app.now()),
         policy: view.policy,
-        lines: lines(&app, Some(RolloutId(id)), 0).await?,
+        lines: lines(&app, Some(RolloutId(id)), 0, false).await?,
     };
     render(&page)
 }

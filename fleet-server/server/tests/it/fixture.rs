@@ -226,9 +226,13 @@ impl Fleet {
 
     /// The owner signs a bundle offline; answers its digest, the target's name and the new metadata files.
     pub(crate) fn sign(&self, version: &str) -> (Vec<u8>, String, Vec<PathBuf>) {
-        let bytes = bundle("magika", version);
+        self.sign_model("magika", version)
+    }
+
+    fn sign_model(&self, model: &str, version: &str) -> (Vec<u8>, String, Vec<PathBuf>) {
+        let bytes = bundle(model, version);
         let release = Release {
-            name: "magika".into(),
+            name: model.into(),
             version: version.into(),
             counter: 1,
             min_runtime: (0, 1, 0),
@@ -236,7 +240,7 @@ impl Fleet {
             allowed_disagreement_ppm: 20_000,
         };
         let mut repo = ImageRepo::open(&self.keys().join("image")).unwrap();
-        let name = format!("magika-{version}.sdl");
+        let name = format!("{model}-{version}.sdl");
         repo.add_target(&name, bytes.len() as u64, &Digest::of(&bytes), &release)
             .unwrap();
         let (targets, snapshot) = (
@@ -262,7 +266,12 @@ impl Fleet {
 
     /// Signs and publishes a version.
     pub(crate) fn publish(&self, version: &str, aliases: &[&str]) -> Digest {
-        let (bytes, name, files) = self.sign(version);
+        self.publish_model("magika", version, aliases)
+    }
+
+    /// Signs and publishes a version of another model.
+    pub(crate) fn publish_model(&self, model: &str, version: &str, aliases: &[&str]) -> Digest {
+        let (bytes, name, files) = self.sign_model(model, version);
         let digest = Digest::of(&bytes);
         let put = self.keyed("PUT", &format!("/v1/images/{digest}.sdl"), &bytes, &[]);
         assert_eq!(put.status, 201, "{}", put.text());
@@ -282,6 +291,18 @@ impl Fleet {
         let reply: EnrolReply = decode(&reply.body).unwrap();
         assert_eq!(reply.device, device.id);
         device.token = text.token;
+        device
+    }
+
+    /// Enrols a device that came with an image, and hears it once.
+    pub(crate) fn enrol_with(&self, seed: u8, image: Digest) -> Device {
+        let mut device = self.enrol(seed);
+        device.active = Some(ActiveImage {
+            digest: image,
+            rollout: None,
+            confirmed: true,
+        });
+        device.check_in(self);
         device
     }
 

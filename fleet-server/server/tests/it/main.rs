@@ -7,6 +7,8 @@ mod devices;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod mqtt;
 #[cfg(test)]
 mod page;

@@ -3,14 +3,14 @@
 use crate::fixture::{Answer, Fleet, TOKEN, http};
 use serde_json::json;
 
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     fleet: &'a Fleet,
     cookie: String,
     csrf: String,
 }
 
 impl<'a> Browser<'a> {
-    fn login(fleet: &'a Fleet) -> Self {
+    pub(crate) fn login(fleet: &'a Fleet) -> Self {
         let form = format!("token={}", TOKEN.replace(' ', "+").replace('\'', "%27"));
         let answer = post(fleet, "/login", "", &form);
         assert_eq!(answer.status, 303, "{}", answer.text());
@@ -32,7 +32,7 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         http(
             self.fleet.address(),
             "GET",

@@ -2,25 +2,14 @@
 
 use crate::fixture::{Device, Fleet};
 use sanderling_trust::{DirectorTargets, Mode};
-use sanderling_wire::{ActiveImage, Arm, Digest, EventKind, Phase};
+use sanderling_wire::{Arm, Digest, EventKind, Phase};
 use serde_json::{Value, json};
 
 /// A fleet of devices that answer from v1, and v2 published.
 fn fleet(count: u8) -> (Fleet, Vec<Device>, Digest, Digest) {
     let fleet = Fleet::new();
     let (v1, v2) = (fleet.publish("v1", &["champion"]), fleet.publish("v2", &[]));
-    let devices = (1..=count)
-        .map(|seed| {
-            let mut device = fleet.enrol(seed);
-            device.active = Some(ActiveImage {
-                digest: v1,
-                rollout: None,
-                confirmed: true,
-            });
-            device.check_in(&fleet);
-            device
-        })
-        .collect();
+    let devices = (1..=count).map(|seed| fleet.enrol_with(seed, v1)).collect();
     (fleet, devices, v1, v2)
 }
 
@@ -36,7 +25,7 @@ fn start(fleet: &Fleet) -> Value {
 }
 
 /// Everybody checks in and runs what it is told.
-fn round(fleet: &Fleet, devices: &mut [Device]) -> Vec<DirectorTargets> {
+pub(crate) fn round(fleet: &Fleet, devices: &mut [Device]) -> Vec<DirectorTargets> {
     fleet.advance(1);
     let tell = |device: &mut Device| {
         let (_, document) = device.check_in(fleet);

@@ -225,6 +225,10 @@ impl Store for SqliteStore {
         Box::pin(read::version_named(&self.readers, name, version))
     }
 
+    fn models(&self) -> Pending<'_, Vec<(Digest, String)>> {
+        Box::pin(read::models(&self.readers))
+    }
+
     fn aliases(&self) -> Pending<'_, Vec<Alias>> {
         Box::pin(read::aliases(&self.readers))
     }

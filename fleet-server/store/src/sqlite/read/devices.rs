@@ -118,21 +118,24 @@ pub(in crate::sqlite) async fn fleet_counts(pool: &SqlitePool) -> Result<Vec<Fle
 /// Devices in service that have checked in.
 pub(in crate::sqlite) async fn fleet(pool: &SqlitePool) -> Result<Vec<FleetRow>, StoreError> {
     let query = sqlx::query(
-        "SELECT d.id, d.hardware, d.frozen, s.runtime, s.active, s.active_since, s.last_seen FROM device d \
-         JOIN device_state s ON s.device = d.id WHERE d.decommissioned_at IS NULL",
+        "SELECT d.id, d.hardware, d.frozen, s.runtime, s.active, s.active_since, s.last_seen, w.digest AS told \
+         FROM device d JOIN device_state s ON s.device = d.id LEFT JOIN desired w ON w.device = d.id \
+         WHERE d.decommissioned_at IS NULL",
     );
-    let parse = |row: &SqliteRow| {
-        Ok(FleetRow {
-            device: row.device_id("id")?,
-            hardware: row.hardware("hardware")?,
-            runtime: row.digest("runtime")?,
-            active: row.maybe_digest("active")?,
-            active_since: row.uint("active_since")?,
-            last_seen: row.uint("last_seen")?,
-            frozen: row.field("frozen")?,
-        })
-    };
-    all(pool, "reading the fleet", query, parse).await
+    all(pool, "reading the fleet", query, fleet_row).await
+}
+
+fn fleet_row(row: &SqliteRow) -> Result<FleetRow, StoreError> {
+    Ok(FleetRow {
+        device: row.device_id("id")?,
+        hardware: row.hardware("hardware")?,
+        runtime: row.digest("runtime")?,
+        active: row.maybe_digest("active")?,
+        active_since: row.uint("active_since")?,
+        told: row.maybe_digest("told")?,
+        last_seen: row.uint("last_seen")?,
+        frozen: row.field("frozen")?,
+    })
 }
 
 /// Every runtime description.

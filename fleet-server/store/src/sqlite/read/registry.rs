@@ -53,6 +53,13 @@ pub(in crate::sqlite) async fn version_named(
     one(pool, "reading a version", query, parse_version).await
 }
 
+/// The model of each version.
+pub(in crate::sqlite) async fn models(pool: &SqlitePool) -> Result<Vec<(Digest, String)>, StoreError> {
+    let query = sqlx::query("SELECT digest, name FROM version");
+    let parse = |row: &SqliteRow| Ok((row.digest("digest")?, row.field("name")?));
+    all(pool, "reading which version is of which model", query, parse).await
+}
+
 /// All aliases.
 pub(in crate::sqlite) async fn aliases(pool: &SqlitePool) -> Result<Vec<Alias>, StoreError> {
     let query = sqlx::query("SELECT name, alias, digest, since FROM alias ORDER BY name, alias");
