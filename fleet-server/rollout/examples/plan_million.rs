@@ -1,4 +1,4 @@
-//! Plans a rollout over a million devices and prints time and peak memory.
+//! Plans a rollout over a million devices, then welcomes newcomers, and prints time and peak memory.
 //!
 //! `cargo run --release -p sanderling-rollout --example plan_million [DEVICES]`
 
@@ -71,6 +71,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("slowest plan {slowest:.2} s, peak memory {}", peak());
+    // As many devices again, of which none was in the rollout.
+    let fresh = fleet(devices, &rollout, &Assignments::default(), now)?;
+    let champions = [Champion {
+        release: rollout.target,
+        proven: true,
+        contested: false,
+    }];
+    let start = Instant::now();
+    let welcomes = newcomers(&fresh, &champions, None);
+    let found = start.elapsed().as_secs_f64();
+    welcomes
+        .iter()
+        .for_each(|welcome| println!("  {}", welcome.sentence()));
+    println!("newcomers {found:.2} s, peak memory {}", peak());
     Ok(())
 }
 

@@ -66,6 +66,8 @@
 //! Operators act through the same door: [`command`] turns pause, resume, abort and rollback into a [`Plan`], and
 //! [`freeze_all`] stops every rollout of the fleet.
 //!
+//! Devices that no rollout reached are [`newcomers`]: they are told to run their model's champion, outside of any rollout.
+//!
 //! # What a decision rests on
 //! [`gates`] holds the statistics: paired agreement and device health, both anytime-valid, so that looking at
 //! every tick costs nothing in false alarms. docs/rollout-gates.md gives formulae and measured error rates. A
@@ -73,7 +75,7 @@
 //!
 //! # Where things are
 //! [`Policy`], [`Stage`], [`Ppm`] · [`Inventory`] · [`Rollout`], [`Release`], [`Status`] · [`Assignments`] ·
-//! [`Evidence`] · [`Plan`], [`Decision`], [`Assessment`] · [`Command`], [`Freeze`] · [`Error`].
+//! [`Evidence`] · [`Plan`], [`Decision`], [`Assessment`] · [`Command`], [`Freeze`] · [`Champion`], [`Welcome`] · [`Error`].
 //! Times are Unix seconds of the server's clock ([`UnixSeconds`]). State is serde data: the server stores it as it likes.
 #![forbid(unsafe_code)]
 
@@ -86,6 +88,7 @@ mod error;
 mod evidence;
 pub mod gates;
 mod inventory;
+mod newcomers;
 mod order;
 mod plan;
 mod planner;
@@ -100,6 +103,7 @@ pub use draft::Draft;
 pub use error::{Error, EvidenceFault, PolicyFault};
 pub use evidence::{Counts, DeviceEvent, Evidence, MetricEvidence, PairedEvidence};
 pub use inventory::{Device, Inventory, InventoryBuilder, Profile, ProfileId, VersionId};
+pub use newcomers::{Champion, Welcome, newcomers};
 pub use order::rank;
 pub use plan::{Assessment, Decision, HoldReason, Plan, StageReading, apply};
 pub use planner::{Input, plan};

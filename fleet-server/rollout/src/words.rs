@@ -239,7 +239,7 @@ fn exclusion(reason: &Exclusion, target: &str) -> String {
     }
 }
 
-fn count(devices: usize) -> String {
+pub(crate) fn count(devices: usize) -> String {
     if devices == 1 {
         "1 device".into()
     } else {

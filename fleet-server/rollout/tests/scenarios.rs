@@ -18,6 +18,8 @@
 //! report METRIC|self-test|crash-loop dNN …
 //! plan | show
 //! pause|abort|rollback|freeze-all WHY, resume, thaw
+//! champion ocr@2           moves the alias; a completed rollout moves it too, and its rollback moves it back
+//! newcomers                tells devices that no rollout reached to run their model's champion
 //! ```
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
@@ -25,7 +27,7 @@
 use sanderling_rollout::gates::HealthReading;
 use sanderling_rollout::*;
 use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,7 @@ struct Unit {
     class: String,
     runtime: RuntimeInfo,
     runs: String,
-    /// What it was last told to run, by a plan.
+    /// What it was last told to run, by a plan or as a newcomer.
     told: Option<String>,
     since: u64,
     seen: u64,
@@ -52,6 +54,10 @@ struct World {
     rollout: Option<Rollout>,
     /// What the rollout moves to and from, as the script calls it.
     names: (String, String),
+    /// Versions that a rollout stands behind.
+    proven: BTreeSet<String>,
+    /// Each model's champion.
+    champions: BTreeMap<String, String>,
     assignments: Assignments,
     evidence: Evidence,
     freeze: Option<Freeze>,
@@ -144,6 +150,11 @@ impl World {
                 self.freeze = None;
                 Ok(())
             }
+            "champion" => {
+                self.crown(words[1]);
+                Ok(())
+            }
+            "newcomers" => self.welcome(),
             "show" => self.show(),
             other => Err(format!("no command {other:?}").into()),
         }
@@ -230,6 +241,7 @@ impl World {
         self.rollouts += 1;
         let base = option("base", "v1");
         self.names = (label.into(), base.into());
+        self.proven.insert(base.into());
         let (id, base) = (RolloutId(self.rollouts), release(base));
         self.rollout = Some(Rollout::start(id, [0x5a; 16], target, base, policy, self.now)?);
         self.assignments = Assignments::default();
@@ -378,7 +390,7 @@ impl World {
         Ok(())
     }
 
-    /// What the executor does besides: devices are told what they are assigned.
+    /// What the executor does besides: devices are told what they are assigned, and the title goes with the rollout.
     fn tell(&mut self) {
         for row in self.assignments.rows() {
             let (target, base) = &self.names;
@@ -387,6 +399,59 @@ impl World {
                 self.units[unit].told = Some(told.clone());
             }
         }
+        let (target, base) = self.names.clone();
+        match self.rollout.as_ref().map(|rollout| &rollout.status) {
+            Some(Status::Completed) => {
+                self.proven.insert(target.clone());
+                self.crown(&target);
+            }
+            Some(Status::RolledBack { .. }) if self.champions.values().any(|name| *name == target) => {
+                self.proven.remove(&target);
+                self.crown(&base);
+            }
+            _ => {}
+        }
+    }
+
+    fn crown(&mut self, name: &str) {
+        if let Some((model, _)) = name.split_once('@') {
+            self.champions.insert(model.into(), name.into());
+        }
+    }
+
+    fn welcome(&mut self) -> Result<(), Failure> {
+        let live = |model: &str| {
+            let live = self.rollout.as_ref().filter(|rollout| rollout.status.is_live());
+            live.is_some_and(|rollout| rollout.target.model == model)
+        };
+        let champions: Vec<Champion> = self
+            .champions
+            .iter()
+            .map(|(model, name)| Champion {
+                release: release(name),
+                proven: self.proven.contains(name),
+                contested: live(model),
+            })
+            .collect();
+        let inventory = self.inventory()?;
+        let welcomes = newcomers(&inventory, &champions, self.freeze.as_ref());
+        if welcomes.is_empty() {
+            writeln!(self.out, "  nobody")?;
+        }
+        for welcome in welcomes {
+            writeln!(self.out, "  {}", welcome.sentence())?;
+            let name = format!("{}@{}", welcome.champion.model, welcome.champion.label);
+            for unit in 0..self.units.len() {
+                if welcome.devices.contains(&id(unit)) {
+                    self.units[unit].told = Some(name.clone());
+                }
+            }
+        }
+        assert!(
+            newcomers(&self.inventory()?, &champions, self.freeze.as_ref()).is_empty(),
+            "welcomed twice"
+        );
+        Ok(())
     }
 
     fn show(&mut self) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! server dies before it, the same plan is made again; after it, devices learn of it at their next check-in.
 
 use crate::app::{App, Shared};
+use crate::newcomers::{self, Search};
 use crate::problem::Problem;
 use sanderling_rollout::{
     Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze,
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// The setting that holds the emergency brake.
 const FREEZE: &str = "freeze";
+/// Newcomers are looked for at most once in so many of the pauses between two looks: every 5 s by default.
+const SEARCH_DEBOUNCES: u32 = 10;
 /// The alias that says which version of a model the fleet runs.
 pub(crate) const CHAMPION: &str = "champion";
 
@@ -60,10 +63,11 @@ pub(crate) struct Loaded {
 pub(crate) async fn run(app: Shared) {
     let timing = &app.config.timing;
     let debounce = Duration::from_millis(timing.plan_debounce_ms);
+    let mut search = Search::every(debounce * SEARCH_DEBOUNCES);
     let mut heads = app.store.heads();
     loop {
         let began = Instant::now();
-        if let Err(problem) = look(&app).await {
+        if let Err(problem) = look(&app, &mut search).await {
             tracing::error!(detail = problem.detail(), "the rollouts could not be planned");
         }
         // A fleet so large that planning is slow is planned less often: at most a fifth of the time.
@@ -75,14 +79,14 @@ pub(crate) async fn run(app: Shared) {
         tokio::select! {
             changed = heads.changed() => if changed.is_err() { return },
             () = app.look.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(timing.plan_interval_s)) => {}
+            () = tokio::time::sleep(search.wait(Duration::from_secs(timing.plan_interval_s))) => {}
             () = app.stopped() => return,
         }
     }
 }
 
-/// Plans every live rollout once.
-async fn look(app: &App) -> Result<(), Problem> {
+/// Plans every live rollout once, and looks for newcomers if it is time.
+async fn look(app: &App, search: &mut Search) -> Result<(), Problem> {
     let _alone = app.operations.lock().await;
     let live = app.store.live_rollouts().await?;
     app.metrics.live_rollouts.set(live.len() as i64);
@@ -96,6 +100,9 @@ async fn look(app: &App) -> Result<(), Problem> {
         // What one rollout tells devices, the next one must know: devices without a model go to the first that asks.
         let moved = advance(app, row.clone(), &known, freeze.as_ref()).await?;
         fleet = (!moved).then_some(known);
+    }
+    if freeze.is_none() && search.is_due() {
+        newcomers::welcome(app, &live).await?;
     }
     Ok(())
 }
@@ -337,10 +344,15 @@ pub(crate) async fn execute(
         rollout: rollout.id,
         rows,
     }];
-    let (desires, devices) = desires(&rollout, &moved, &before, made.at);
+    let (desires, mut devices) = desires(&rollout, &moved, &before, made.at);
     changes.extend(desires);
     changes.extend(champion(app, &rollout, &was, made.at).await?);
     changes.push(Change::Ledger(entry(&rollout, made, operator)));
+    if was == Status::Completed && matches!(rollout.status, Status::RolledBack { .. }) {
+        let (recall, others) = newcomers::recall(app, &rollout, &devices, made.at).await?;
+        changes.extend(recall);
+        devices.extend(others);
+    }
     let state = State {
         excluded: assignments.excluded().to_vec(),
         classes: classes.to_vec(),

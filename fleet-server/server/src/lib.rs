@@ -57,8 +57,9 @@
 //!
 //! Ledger entries have a `kind`: `version.published`, `alias.set`, `rollout.created`, `rollout.planned` (its body holds the
 //! planner's `decisions`, their `sentences`, `status` and the `assessment`), `fleet.frozen`, `fleet.thawed`,
-//! `device.decommissioned`. `rollout.planned` entries also name in `events` what happened: `assign`, `advance_stage`, `hold`,
-//! `pause`, `resume`, `stop`, `rollback`, `complete` …
+//! `device.decommissioned`, `newcomers.assigned` and `newcomers.recalled` (with `devices` and `sentences`). `rollout.planned`
+//! entries also name in `events` what happened: `assign`, `advance_stage`, `hold`, `pause`, `resume`, `stop`, `rollback`,
+//! `complete` …
 //!
 //! # HTTP API for devices
 //! Paths and messages are `sanderling_wire`'s; each request is signed by the device's key.
@@ -78,6 +79,7 @@ mod idempotency;
 mod listen;
 mod metrics;
 mod mint;
+mod newcomers;
 mod operator;
 mod page;
 mod problem;

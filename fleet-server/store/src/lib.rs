@@ -86,6 +86,13 @@ pub trait Store: Send + Sync + 'static {
     /// Every device in service that has checked in, for the planner.
     fn fleet(&self) -> Pending<'_, Vec<FleetRow>>;
 
+    /// Devices in service that may be newcomers: never told what to run, not frozen, and answering from a version whose
+    /// model's `alias` points at another. Costs little where there are none.
+    fn newcomers(&self, alias: &str) -> Pending<'_, Vec<FleetRow>>;
+
+    /// Devices that were last told to run this version, by id.
+    fn told(&self, digest: Digest) -> Pending<'_, Vec<DeviceId>>;
+
     /// Every runtime description, by its hash.
     fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>>;
 
@@ -115,6 +122,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Rollouts that evidence still counts for: running or paused.
     fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>>;
+
+    /// Whether a rollout stands behind a version: one completed with it, or started from it.
+    fn is_proven(&self, digest: Digest) -> Pending<'_, bool>;
 
     /// A rollout.
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>>;

@@ -572,6 +572,103 @@ fn alias(n: u8, model: &str) -> Change {
     })
 }
 
+/// All check-ins of these tests answer from image 1, a version of magika.
+#[tokio::test]
+async fn newcomers_are_those_that_were_never_told() {
+    let (_folder, store) = fresh().await;
+    let versions = [
+        version(1, "magika", "v1"),
+        version(2, "magika", "v2"),
+        version(3, "ocr", "1"),
+    ];
+    store
+        .commit(versions.map(Change::AddVersion).into())
+        .await
+        .unwrap();
+    for n in 1..=5 {
+        enrolled(&store, n).await;
+    }
+    for n in 1..=4 {
+        store.check_in(check_in(n, NOW, 0, Vec::new())).await.unwrap();
+    }
+    let newcomers = async || {
+        let rows = store.newcomers("champion").await.unwrap();
+        let mut found: Vec<DeviceId> = rows.iter().map(|row| row.device).collect();
+        found.sort_unstable();
+        found
+    };
+    let sorted = |ns: &[u8]| {
+        let mut ids: Vec<DeviceId> = ns.iter().map(|&n| id(n)).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(newcomers().await, [], "no model has a champion");
+    store
+        .commit(vec![alias(1, "magika"), alias(3, "ocr")])
+        .await
+        .unwrap();
+    assert_eq!(newcomers().await, [], "they answer from it");
+    store.commit(vec![alias(2, "magika")]).await.unwrap();
+    assert_eq!(
+        newcomers().await,
+        sorted(&[1, 2, 3, 4]),
+        "the fifth has not checked in"
+    );
+    let desired = Desired {
+        digest: image(2),
+        rollout: None,
+        arm: None,
+        mode: Mode::Activate,
+        since: NOW,
+    };
+    let change = vec![
+        Change::Desire {
+            devices: vec![id(1)],
+            desired: Some(desired),
+        },
+        Change::FreezeDevice {
+            device: id(2),
+            frozen: true,
+        },
+        Change::Decommission {
+            device: id(3),
+            at: NOW,
+        },
+    ];
+    store.commit(change).await.unwrap();
+    assert_eq!(newcomers().await, [id(4)]);
+    assert_eq!(store.told(image(2)).await.unwrap(), [id(1)]);
+    let told = |row: &FleetRow| row.told == (row.device == id(1)).then_some(image(2));
+    assert!(store.fleet().await.unwrap().iter().all(told));
+    let models = store.models().await.unwrap();
+    assert_eq!(models.iter().filter(|(_, name)| name == "magika").count(), 2);
+}
+
+#[tokio::test]
+async fn rollouts_prove_what_they_start_from_and_complete_with() {
+    let (_folder, store) = fresh().await;
+    let proven = async || {
+        let of = [store.is_proven(image(1)), store.is_proven(image(2))];
+        let [base, target] = of;
+        (base.await.unwrap(), target.await.unwrap())
+    };
+    assert_eq!(proven().await, (false, false));
+    store
+        .commit(vec![Change::AddRollout(rollout_row(1))])
+        .await
+        .unwrap();
+    assert_eq!(proven().await, (true, false));
+    for (status, holds) in [("completed", true), ("rolled back", false)] {
+        let set = Change::SetRollout {
+            id: RolloutId(1),
+            status: status.into(),
+            state: "{}".into(),
+        };
+        store.commit(vec![set]).await.unwrap();
+        assert_eq!(proven().await, (true, holds));
+    }
+}
+
 #[tokio::test]
 async fn versions_and_aliases() {
     let (_folder, store) = fresh().await;

@@ -35,12 +35,12 @@ pub enum Mode {
     Restore,
 }
 
-/// The image that a device is to run, by decision of a rollout.
+/// The image that a device is to run, by decision of a rollout or as a newcomer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// SHA-256 of the bundle.
     pub digest: Digest,
-    /// The rollout that decided; none once it is over and the image simply stands.
+    /// The rollout that decided; none for a newcomer, which is told to run its model's champion.
     pub rollout: Option<RolloutId>,
     /// The device's side of that rollout.
     pub arm: Option<Arm>,

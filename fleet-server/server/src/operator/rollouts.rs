@@ -154,7 +154,7 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
 }
 
 /// A version as the planner knows it.
-fn release(version: &Version) -> Result<Release, Problem> {
+pub(crate) fn release(version: &Version) -> Result<Release, Problem> {
     let damaged = |error: serde_json::Error| Problem::internal("reading a version", &error);
     let metadata: serde_json::Value = serde_json::from_str(&version.metadata).map_err(damaged)?;
     let requires: Requirements = serde_json::from_value(metadata["requires"].clone()).map_err(damaged)?;

@@ -67,12 +67,12 @@ fn sentences(entry: &Entry, several: bool) -> Vec<String> {
             .filter_map(|sentence| sentence.as_str().map(str::to_owned))
     };
     let line = match entry.kind.as_str() {
-        "rollout.planned" if several && !text("name").is_empty() => {
+        "rollout.planned" | "newcomers.recalled" if several && !text("name").is_empty() => {
             return listed()
                 .map(|sentence| format!("{}: {sentence}", text("name")))
                 .collect();
         }
-        "rollout.planned" => return listed().collect(),
+        "rollout.planned" | "newcomers.recalled" | "newcomers.assigned" => return listed().collect(),
         "rollout.created" => format!(
             "{} starts rolling out {} {} over {}",
             text("operator"),

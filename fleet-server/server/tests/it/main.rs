@@ -11,6 +11,8 @@ mod models;
 #[cfg(test)]
 mod mqtt;
 #[cfg(test)]
+mod newcomers;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod rollouts;

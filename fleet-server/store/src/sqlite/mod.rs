@@ -204,6 +204,14 @@ impl Store for SqliteStore {
         Box::pin(read::fleet(&self.readers))
     }
 
+    fn newcomers(&self, alias: &str) -> Pending<'_, Vec<FleetRow>> {
+        Box::pin(read::newcomers(&self.readers, alias.to_owned()))
+    }
+
+    fn told(&self, digest: Digest) -> Pending<'_, Vec<DeviceId>> {
+        Box::pin(read::told(&self.readers, digest))
+    }
+
     fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>> {
         Box::pin(read::runtimes(&self.readers))
     }
@@ -244,6 +252,10 @@ impl Store for SqliteStore {
 
     fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>> {
         Box::pin(read::live_rollouts(&self.readers))
+    }
+
+    fn is_proven(&self, digest: Digest) -> Pending<'_, bool> {
+        Box::pin(read::is_proven(&self.readers, digest))
     }
 
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>> {

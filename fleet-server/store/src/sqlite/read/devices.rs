@@ -138,6 +138,36 @@ fn fleet_row(row: &SqliteRow) -> Result<FleetRow, StoreError> {
     })
 }
 
+/// Devices that were never told what to run and answer from another version than their model's `alias` points at.
+///
+/// CROSS JOIN fixes the order: the narrow rows of devices against those of `desired`, and only for what is left of them the
+/// wide rows of their state.
+pub(in crate::sqlite) async fn newcomers(
+    pool: &SqlitePool,
+    alias: String,
+) -> Result<Vec<FleetRow>, StoreError> {
+    let query = sqlx::query(
+        "SELECT d.id, d.hardware, d.frozen, s.runtime, s.active, s.active_since, s.last_seen, NULL AS told \
+         FROM device d CROSS JOIN device_state s ON s.device = d.id CROSS JOIN version v ON v.digest = s.active \
+         CROSS JOIN alias a ON a.name = v.name AND a.alias = ?1 AND a.digest <> v.digest \
+         WHERE d.decommissioned_at IS NULL AND d.frozen = 0 \
+         AND NOT EXISTS (SELECT 1 FROM desired w WHERE w.device = d.id)",
+    );
+    all(pool, "looking for newcomers", query.bind(alias), fleet_row).await
+}
+
+/// Devices that were last told to run a version.
+pub(in crate::sqlite) async fn told(pool: &SqlitePool, digest: Digest) -> Result<Vec<DeviceId>, StoreError> {
+    let query = sqlx::query("SELECT device FROM desired WHERE digest = ?1 ORDER BY device");
+    all(
+        pool,
+        "asking who was told to run a version",
+        query.bind(digest.0.to_vec()),
+        |row| row.device_id("device"),
+    )
+    .await
+}
+
 /// Every runtime description.
 pub(in crate::sqlite) async fn runtimes(pool: &SqlitePool) -> Result<Vec<(Digest, RuntimeInfo)>, StoreError> {
     let query = sqlx::query("SELECT hash, info FROM runtime_info");

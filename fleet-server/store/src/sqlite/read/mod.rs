@@ -5,11 +5,13 @@ mod feeds;
 mod registry;
 mod rollouts;
 
-pub(super) use devices::{desired, device, devices, fleet, fleet_counts, runtimes, serving, tokens};
+pub(super) use devices::{
+    desired, device, devices, fleet, fleet_counts, newcomers, runtimes, serving, tokens, told,
+};
 pub(super) use feeds::{events, ledger, ledger_head, ledger_head_on, recent_events, telemetry};
 pub(super) use registry::{aliases, models, tuf_file, version, version_named, versions};
 pub(super) use rollouts::{
-    assignments, assignments_of, health, live_rollouts, paired_counts, rollout, rollouts,
+    assignments, assignments_of, health, is_proven, live_rollouts, paired_counts, rollout, rollouts,
 };
 
 use super::rows::Columns;

@@ -3,7 +3,7 @@
 use super::{all, one};
 use crate::sqlite::rows::{Columns, int};
 use crate::{AssignmentRow, HealthRow, PairedCount, RolloutRow, StoreError};
-use sanderling_wire::{DeviceId, HardwareId, RolloutId};
+use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
 
@@ -32,6 +32,20 @@ pub(in crate::sqlite) async fn rollouts(
 pub(in crate::sqlite) async fn live_rollouts(pool: &SqlitePool) -> Result<Vec<RolloutRow>, StoreError> {
     let query = sqlx::query("SELECT * FROM rollout WHERE status IN ('running', 'paused') ORDER BY id");
     all(pool, "listing live rollouts", query, parse_rollout).await
+}
+
+/// Whether a rollout completed with a version or started from it.
+pub(in crate::sqlite) async fn is_proven(pool: &SqlitePool, digest: Digest) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "SELECT 1 FROM rollout WHERE base = ?1 OR (target = ?1 AND status = 'completed') LIMIT 1",
+    );
+    let found = one(
+        pool,
+        "asking whether a version is proven",
+        query.bind(digest.0.to_vec()),
+        |_| Ok(()),
+    );
+    Ok(found.await?.is_some())
 }
 
 /// A rollout.

@@ -1,0 +1,184 @@
+//! Newcomers: devices that no rollout reached are told to run their model's champion, and called back with it.
+//!
+//! Who they are is the planner's decision ([`sanderling_rollout::newcomers`]); here is what it needs to know, and what follows.
+//! A look for them costs a few small queries where there is nobody: the fleet as a whole is never read for it.
+
+use crate::app::App;
+use crate::executor::{self, CHAMPION};
+use crate::operator::rollouts::release;
+use crate::problem::Problem;
+use sanderling_rollout::{Arm, Champion, Release, Rollout, Welcome, newcomers};
+use sanderling_store::{Change, Desired, Mode, RolloutRow, ledger::NewEntry};
+use sanderling_wire::DeviceId;
+use serde_json::json;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// When to look for newcomers: at a look at the rollouts, but not at each.
+pub(crate) struct Search {
+    every: Duration,
+    last: Option<Instant>,
+    /// Whether a look has gone by without one.
+    owed: bool,
+}
+
+impl Search {
+    pub(crate) fn every(every: Duration) -> Self {
+        Self {
+            every,
+            last: None,
+            owed: false,
+        }
+    }
+
+    /// Whether it is time; if so, it is taken as done.
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.owed = self.last.is_some_and(|last| last.elapsed() < self.every);
+        if !self.owed {
+            self.last = Some(Instant::now());
+        }
+        !self.owed
+    }
+
+    /// How long to wait for the next look: `longest`, but no longer than a search is owed.
+    pub(crate) fn wait(&self, longest: Duration) -> Duration {
+        match self.last {
+            Some(last) if self.owed => longest.min(self.every.saturating_sub(last.elapsed())),
+            _ => longest,
+        }
+    }
+}
+
+/// Tells newcomers what to run. Called with no other operation under way, and while the fleet is not frozen.
+pub(crate) async fn welcome(app: &App, live: &[RolloutRow]) -> Result<(), Problem> {
+    let champions = champions(app, live).await?;
+    if !champions.iter().any(Champion::welcomes) {
+        return Ok(());
+    }
+    let rows = app.store.newcomers(CHAMPION).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let inventory = executor::inventory_of(app, rows).await?;
+    let now = app.now();
+    for welcome in newcomers(&inventory, &champions, None) {
+        app.store.commit(changes(&welcome, now)).await?;
+        app.doorbell.ring(&welcome.devices);
+    }
+    Ok(())
+}
+
+/// The champion of each model that has one.
+async fn champions(app: &App, live: &[RolloutRow]) -> Result<Vec<Champion>, Problem> {
+    let mut contested = HashSet::new();
+    for row in live {
+        let target = app.store.version(row.target).await?;
+        contested.extend(target.map(|version| version.name));
+    }
+    let mut champions = Vec::new();
+    for alias in app.store.aliases().await? {
+        if alias.alias != CHAMPION {
+            continue;
+        }
+        if let Some(version) = app.store.version(alias.digest).await? {
+            champions.push(Champion {
+                release: release(&version)?,
+                proven: app.store.is_proven(alias.digest).await?,
+                contested: contested.contains(&version.name),
+            });
+        }
+    }
+    Ok(champions)
+}
+
+/// A welcome as changes: the devices are in no rollout, and so in no arm of one.
+fn changes(welcome: &Welcome<'_>, now: u64) -> Vec<Change> {
+    let Release {
+        label, model, digest, ..
+    } = welcome.champion;
+    let desired = Desired {
+        digest: *digest,
+        rollout: None,
+        arm: None,
+        mode: Mode::Activate,
+        since: now,
+    };
+    let body = json!({ "name": model, "target": label, "digest": digest, "devices": welcome.devices,
+        "sentences": [welcome.sentence()] });
+    vec![
+        Change::Desire {
+            devices: welcome.devices.clone(),
+            desired: Some(desired),
+        },
+        Change::Ledger(NewEntry {
+            rollout: None,
+            at: now,
+            kind: "newcomers.assigned".into(),
+            body: body.to_string(),
+        }),
+    ]
+}
+
+/// A completed rollout is rolled back: whoever was told to run its target without being in it goes back as well, as
+/// `moved` do already. Answers the changes and the devices to ring.
+pub(crate) async fn recall(
+    app: &App,
+    rollout: &Rollout,
+    moved: &[DeviceId],
+    now: u64,
+) -> Result<(Vec<Change>, Vec<DeviceId>), Problem> {
+    let moved: HashSet<&DeviceId> = moved.iter().collect();
+    let mut devices = app.store.told(rollout.target.digest).await?;
+    devices.retain(|device| !moved.contains(device));
+    if devices.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let desired = Desired {
+        digest: rollout.base.digest,
+        rollout: Some(rollout.id),
+        arm: Some(Arm::Control),
+        mode: Mode::Restore,
+        since: now,
+    };
+    let who = match devices.len() {
+        1 => "1 device that came to it later goes".to_owned(),
+        n => format!("{n} devices that came to it later go"),
+    };
+    let sentence = format!(
+        "{who} back from {} to {}",
+        rollout.target.label, rollout.base.label
+    );
+    let body = json!({ "name": rollout.target.model, "target": rollout.base.label, "digest": rollout.base.digest,
+        "devices": devices, "sentences": [sentence] });
+    let changes = vec![
+        Change::Desire {
+            devices: devices.clone(),
+            desired: Some(desired),
+        },
+        Change::Ledger(NewEntry {
+            rollout: Some(rollout.id),
+            at: now,
+            kind: "newcomers.recalled".into(),
+            body: body.to_string(),
+        }),
+    ];
+    Ok((changes, devices))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_is_owed_is_waited_for() {
+        let (hour, ten) = (Duration::from_secs(3600), Duration::from_secs(10));
+        let mut search = Search::every(hour);
+        assert!(search.is_due());
+        assert_eq!(search.wait(ten), ten);
+        assert!(!search.is_due());
+        assert_eq!(search.wait(ten), ten);
+        assert!(search.wait(2 * hour) <= hour);
+        let mut search = Search::every(Duration::ZERO);
+        assert!(search.is_due() && search.is_due());
+    }
+}

@@ -1,0 +1,147 @@
+//! Devices that come after a rollout get the champion it left, and go back with it.
+
+use crate::fixture::{Device, Fleet};
+use crate::page::Browser;
+use crate::rollouts::round;
+use sanderling_trust::{DirectorTargets, Mode};
+use sanderling_wire::Digest;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// The ledger's entries of a kind, once there are so many.
+fn entries(fleet: &Fleet, kind: &str, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let page = fleet.get("/v1/ledger?limit=1000");
+        let found = page["entries"].as_array().unwrap().iter();
+        let found: Vec<Value> = found.filter(|entry| entry["kind"] == kind).cloned().collect();
+        if found.len() >= count {
+            return found;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{} of {count} {kind}: {page}",
+            found.len()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Long enough for several searches, each with something new to look at.
+fn idle(fleet: &Fleet, device: &mut Device) -> DirectorTargets {
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(150));
+        fleet.advance(1);
+        device.check_in(fleet);
+    }
+    fleet.advance(1);
+    device.check_in(fleet).1
+}
+
+fn told(document: &DirectorTargets) -> Option<Digest> {
+    document.target.as_ref().map(|target| target.sha256)
+}
+
+/// A fleet of two on v1, moved to v2 by a rollout that has completed.
+fn completed() -> (Fleet, Vec<Device>, Digest, Digest) {
+    let fleet = Fleet::new();
+    let (v1, v2) = (fleet.publish("v1", &["champion"]), fleet.publish("v2", &[]));
+    let mut devices = vec![fleet.enrol_with(1, v1), fleet.enrol_with(2, v1)];
+    let policy = json!({ "stages": ["100%"], "dwell_s": 1, "min_inputs": 40, "min_inputs_per_class": 1, "control": 0 });
+    fleet.post("/v1/rollouts", json!({ "target": "magika@v2", "policy": policy }));
+    fleet.wait_event(1, "assign");
+    let mut unit = 0;
+    for _ in 0..40 {
+        round(&fleet, &mut devices);
+        for device in &mut devices {
+            let outcomes: Vec<_> = (unit..unit + 100).map(|unit| (unit, true)).collect();
+            device.paired(&fleet, 1, v2, v1, &outcomes);
+            unit += 100;
+        }
+        if fleet.get("/v1/rollouts/1")["status"] == "completed" {
+            return (fleet, devices, v1, v2);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{}", fleet.get("/v1/rollouts/1"));
+}
+
+#[test]
+fn a_newcomer_gets_the_champion_of_a_completed_rollout_once() {
+    let (fleet, _devices, v1, v2) = completed();
+    let mut late = fleet.enrol_with(7, v1);
+    let [entry] = &entries(&fleet, "newcomers.assigned", 1)[..] else {
+        panic!()
+    };
+    assert_eq!(entry["rollout"], Value::Null);
+    assert_eq!(entry["body"]["devices"], json!([late.id]));
+    let sentence = "1 device that no rollout reached gets magika v2, the champion";
+    assert_eq!(entry["body"]["sentences"], json!([sentence]));
+    fleet.advance(1);
+    let (_, document) = late.check_in(&fleet);
+    assert_eq!((told(&document), &document.rollout), (Some(v2), &None));
+    late.obey(&document);
+    let browser = Browser::login(&fleet);
+    assert!(browser.get("/").text().contains(sentence));
+    let page = browser.get(&format!("/devices/{}", late.id)).text();
+    assert!(page.contains("magika v2, as its model's champion"), "{page}");
+    // The title moved by hand moves nobody who was told, nor is anybody told twice.
+    let alias = "/v1/models/magika/aliases/champion";
+    let moved = fleet.call("PUT", alias, json!({ "version": "magika@v1" }));
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    assert_eq!(told(&idle(&fleet, &mut late)), Some(v2));
+    assert_eq!(entries(&fleet, "newcomers.assigned", 1).len(), 1);
+}
+
+#[test]
+fn a_rollback_calls_newcomers_back_with_the_others() {
+    let (fleet, mut devices, v1, v2) = completed();
+    let mut late = fleet.enrol_with(7, v1);
+    entries(&fleet, "newcomers.assigned", 1);
+    devices.push(fleet.enrol_with(8, v2));
+    fleet.advance(1);
+    let (_, document) = late.check_in(&fleet);
+    late.obey(&document);
+    fleet.post("/v1/rollouts/1/rollback", json!({ "why": "drill" }));
+    let recalled = entries(&fleet, "newcomers.recalled", 1);
+    assert_eq!(recalled[0]["body"]["devices"], json!([late.id]));
+    fleet.advance(1);
+    let (_, document) = late.check_in(&fleet);
+    let place = document.rollout.as_ref().unwrap();
+    assert_eq!(
+        (told(&document), place.rollout.0, place.mode),
+        (Some(v1), 1, Mode::Restore)
+    );
+    // Who came with v2 was never told to run it: the title is v1's again, and so it is told now.
+    let welcome = entries(&fleet, "newcomers.assigned", 2);
+    assert_eq!(welcome[1]["body"]["devices"], json!([devices[2].id]));
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+}
+
+#[test]
+fn a_frozen_fleet_welcomes_nobody() {
+    let (fleet, _devices, v1, v2) = completed();
+    fleet.post("/v1/freeze", json!({ "why": "holidays" }));
+    let mut late = fleet.enrol_with(7, v1);
+    assert_eq!(told(&idle(&fleet, &mut late)), None);
+    fleet.post("/v1/unfreeze", json!({}));
+    entries(&fleet, "newcomers.assigned", 1);
+    fleet.advance(1);
+    assert_eq!(told(&late.check_in(&fleet).1), Some(v2));
+    // One device that its operator keeps.
+    let mut kept = fleet.enrol(8);
+    kept.check_in(&fleet);
+    fleet.post(&format!("/v1/devices/{}/freeze", kept.id), json!({}));
+    kept.active = late.active;
+    assert_eq!(told(&idle(&fleet, &mut kept)), None);
+}
+
+#[test]
+fn a_title_given_by_hand_moves_nobody_past_the_gates() {
+    let fleet = Fleet::new();
+    let v1 = fleet.publish("v1", &[]);
+    fleet.publish("v2", &["champion"]);
+    let mut device = fleet.enrol_with(1, v1);
+    assert_eq!(told(&idle(&fleet, &mut device)), None);
+}
