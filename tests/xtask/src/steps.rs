@@ -33,8 +33,8 @@ pub(crate) const ALL: &[Step] = &[
     },
     Step {
         name: "bare-metal",
-        about: "no_std crates for a Cortex-M4F (with --full)",
-        run: |cx| if cx.full { bare::build(cx) } else { Ok(()) },
+        about: "no_std crates for a Cortex-M4F",
+        run: bare::build,
     },
     Step {
         name: "build",
