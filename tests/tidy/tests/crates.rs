@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["rollout", "wire"]),
     ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
     ("client", &["server", "wire"]),
+    ("heap", &[]),
     (
         "daemon",
         &[
