@@ -105,15 +105,15 @@ impl Chronicle {
             .collect()
     }
 
-    /// Those about what was decided, without the reasons for standing still: sentences stand beside decisions, in
-    /// order, and the reasons follow.
+    /// Those about what was done, without the reasons for standing still. The ledger's sentences stand beside its
+    /// events, in order.
     pub(crate) fn moves(&self, rollout: u64) -> Vec<String> {
         let told = self.entries_of(rollout).filter_map(|entry| {
-            let decisions = entry.body.get("decisions")?.as_array()?.len();
-            Some(entry.body.get("sentences")?.as_array()?.iter().take(decisions))
+            let sentences = entry.body.get("sentences")?.as_array()?;
+            Some(names(entry).zip(sentences).filter(|(event, _)| *event != "hold"))
         });
         told.flatten()
-            .filter_map(|sentence| sentence.as_str().map(str::to_string))
+            .filter_map(|(_, sentence)| sentence.as_str().map(str::to_string))
             .collect()
     }
 

@@ -50,7 +50,10 @@ pub fn run_role(file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     match serde_json::from_slice(&text).with_context(|| format!("{} says no role", file.display()))? {
         Role::Owner(owner) => owner.run(),
-        Role::Device(device) => device.run(),
+        Role::Device(device) => {
+            sanderling_heap::give_large_blocks_back();
+            device.run()
+        }
     }
 }
 

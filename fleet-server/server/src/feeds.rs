@@ -13,12 +13,13 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::channel::Channel;
-use sanderling_store::{DeviceEvent, Heads, ledger::Entry};
+use sanderling_store::{DeviceEvent, Heads, Pending, StoreError, ledger::Entry};
 use sanderling_wire::{DeviceId, RolloutId};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Most entries in one answer.
 const MAX_PAGE: u32 = 1000;
@@ -95,15 +96,30 @@ pub(crate) fn event_view(event: DeviceEvent) -> EventView {
     }
 }
 
-/// Waits until `moved` sees the heads beyond where the reader is, at most so long.
-async fn wait(app: &App, seconds: u64, moved: impl Fn(&Heads) -> bool) {
+/// Reads a feed; where nothing is new, waits for news, so many seconds at most.
+///
+/// `head` is how far the feed is; a reader at `after` hears of it when it moves beyond.
+async fn read_or_wait<'a, T>(
+    app: &'a App,
+    after: u64,
+    seconds: u64,
+    head: fn(&Heads) -> u64,
+    read: impl Fn() -> Pending<'a, Vec<T>>,
+) -> Result<Vec<T>, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(seconds.min(MAX_WAIT_S));
     let mut heads = app.store.heads();
-    let limit = Duration::from_secs(seconds.min(MAX_WAIT_S));
-    let news = tokio::time::timeout(limit, heads.wait_for(|heads| moved(heads)));
-    tokio::select! {
-        _ = news => {}
-        () = app.stopped() => {}
+    let mut seen = head(&heads.borrow()).max(after);
+    let mut found = read().await?;
+    while found.is_empty() && Instant::now() < deadline && !*app.stop.borrow() {
+        let news = heads.wait_for(|heads| head(heads) > seen);
+        tokio::select! {
+            _ = tokio::time::timeout_at(deadline, news) => {}
+            () = app.stopped() => {}
+        }
+        seen = head(&heads.borrow()).max(seen);
+        found = read().await?;
     }
+    Ok(found)
 }
 
 /// Reads the ledger; with `wait_s`, waits for news.
@@ -118,23 +134,11 @@ pub(crate) async fn ledger(
     _: Reader,
     Query(query): Query<LedgerQuery>,
 ) -> Result<Json<LedgerPage>, Problem> {
-    let read = async || {
+    let read = || {
         app.store
             .ledger(query.rollout, query.after, query.limit.clamp(1, MAX_PAGE))
-            .await
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(query.wait_s.min(MAX_WAIT_S));
-    let mut from = app.store.heads().borrow().ledger.max(query.after);
-    let mut entries = read().await?;
-    while entries.is_empty() && tokio::time::Instant::now() < deadline && !*app.stop.borrow() {
-        let left = deadline
-            .saturating_duration_since(tokio::time::Instant::now())
-            .as_secs_f64()
-            .ceil() as u64;
-        wait(&app, left, |heads| heads.ledger > from).await;
-        from = app.store.heads().borrow().ledger.max(from);
-        entries = read().await?;
-    }
+    let entries = read_or_wait(&app, query.after, query.wait_s, |heads| heads.ledger, read).await?;
     let next = entries.last().map_or(query.after, |entry| entry.seq);
     Ok(Json(LedgerPage {
         entries: entries.iter().map(ledger_view).collect(),
@@ -154,23 +158,11 @@ pub(crate) async fn events(
     _: Reader,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let read = async || {
+    let read = || {
         app.store
             .events(query.device, query.after, query.limit.clamp(1, MAX_PAGE))
-            .await
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(query.wait_s.min(MAX_WAIT_S));
-    let mut from = app.store.heads().borrow().event.max(query.after);
-    let mut events = read().await?;
-    while events.is_empty() && tokio::time::Instant::now() < deadline && !*app.stop.borrow() {
-        let left = deadline
-            .saturating_duration_since(tokio::time::Instant::now())
-            .as_secs_f64()
-            .ceil() as u64;
-        wait(&app, left, |heads| heads.event > from).await;
-        from = app.store.heads().borrow().event.max(from);
-        events = read().await?;
-    }
+    let events = read_or_wait(&app, query.after, query.wait_s, |heads| heads.event, read).await?;
     let next = events.last().map_or(query.after, |event| event.id);
     Ok(Json(EventPage {
         events: events.into_iter().map(event_view).collect(),

@@ -4,8 +4,10 @@
 //! key) are committed together, so a call whose answer was lost is answered again and not carried out again.
 
 use crate::app::{App, Shared};
+use crate::auth::{Bearer, Session};
 use crate::problem::Problem;
 use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use sanderling_store::{AuditEntry, Change, Committed, IdempotentReply};
@@ -20,13 +22,57 @@ const REPLAYED: &str = "idempotency-replayed";
 /// Longest key.
 const MAX_KEY_LEN: usize = 255;
 
-/// A call as received.
-pub(crate) struct Call<'a> {
-    pub(crate) operator: &'a str,
-    pub(crate) method: &'a Method,
-    pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: &'a Bytes,
+/// A call as received: by an operator's token, or by a form of the page.
+pub(crate) struct Call {
+    pub(crate) operator: String,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Call {
+    /// A form's submission. A browser repeats no form by itself, so it carries no idempotency key.
+    pub(crate) fn of_form(session: &Session, method: Method, uri: Uri) -> Self {
+        Self {
+            operator: session.operator.clone(),
+            method,
+            uri,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// The JSON body; an empty one stands for `{}`.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        serde_json::from_slice(body).map_err(|error| {
+            Problem::bad_request(
+                format!("the body is not as expected: {error}"),
+                "see /v1/openapi.json for its form",
+            )
+        })
+    }
+}
+
+impl FromRequest<Shared> for Call {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        // Who calls comes first: a stranger's body is not read.
+        let bearer = Bearer::from_request_parts(&mut parts, app).await;
+        let Bearer(operator) = bearer.map_err(IntoResponse::into_response)?;
+        let (method, uri, headers) = (parts.method.clone(), parts.uri.clone(), parts.headers.clone());
+        let body = Bytes::from_request(Request::from_parts(parts, body), app).await;
+        Ok(Self {
+            operator,
+            method,
+            uri,
+            headers,
+            body: body.map_err(IntoResponse::into_response)?,
+        })
+    }
 }
 
 /// What a call comes to.
@@ -60,28 +106,17 @@ impl Outcome {
     }
 }
 
-/// Reads a JSON body; an empty one stands for `{}`.
-pub(crate) fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        Problem::bad_request(
-            format!("the body is not as expected: {error}"),
-            "see /v1/openapi.json for its form",
-        )
-    })
-}
-
 /// Carries a call out, once. `decide` runs with no other operation under way; `after` runs after the commit.
-pub(crate) async fn once<D, A>(app: &Shared, call: Call<'_>, decide: D, after: A) -> Result<Response, Problem>
+pub(crate) async fn once<D, A>(app: &Shared, call: Call, decide: D, after: A) -> Result<Response, Problem>
 where
     D: AsyncFnOnce(&App) -> Result<Outcome, Problem>,
     A: FnOnce(&App, &Committed),
 {
-    let key = read_key(call.headers)?;
+    let key = read_key(&call.headers)?;
     let fingerprint = fingerprint(&call);
     let _alone = app.operations.lock().await;
     if let Some(key) = key
-        && let Some(kept) = app.store.remembered(call.operator, key).await?
+        && let Some(kept) = app.store.remembered(&call.operator, key).await?
     {
         return replay(&kept, fingerprint);
     }
@@ -91,7 +126,7 @@ where
         mut changes,
         audit: (action, subject, detail),
     } = decide(app).await?;
-    let (at, operator) = (app.now(), call.operator.to_owned());
+    let (at, operator) = (app.now(), call.operator.clone());
     tracing::info!(operator, action, subject, detail, "an operator acts");
     changes.push(Change::Audit(AuditEntry {
         at,
@@ -128,9 +163,9 @@ fn read_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-fn fingerprint(call: &Call<'_>) -> Digest {
+fn fingerprint(call: &Call) -> Digest {
     let mut bytes = format!("{} {}\n", call.method, call.uri).into_bytes();
-    bytes.extend_from_slice(call.body);
+    bytes.extend_from_slice(&call.body);
     Digest::of(&bytes)
 }
 

@@ -228,6 +228,3 @@ pub const ALL: &[&dyn Operator] = &[
     &where_::Where,
     &Logic(xor::Xor),
 ];
-
-#[cfg(test)]
-mod tests;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long anything may take before it counts as failed: long, because machines that test are busy.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A packed bundle.
 #[derive(Debug)]
@@ -367,6 +367,20 @@ impl Device {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
+    /// Resident memory of its agent, bytes.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let process = self.process.as_ref().expect("the agent runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id()));
+        let status = status.expect("a running process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        1024 * kibibytes.expect("its status gives VmRSS in kB")
     }
 
     /// SIGKILL.

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Devices, each with a seed of its own.
 const SEEDS: u64 = 50;
 /// Kills are spread over this time from the rollout's start: downloads, self-tests, activations, trials, ends.
-const SPREAD: Duration = Duration::from_secs(14);
+const SPREAD: Duration = Duration::from_secs(8);
 /// Milliseconds between a device's inputs: fifty share two processors.
-const EVERY_MS: u64 = 300;
+const EVERY_MS: u64 = 600;
 /// A kill takes with it the window of telemetry that is open and what waits for the agent's thread, which may be in a
 /// self-test: answers so long before it need not have been counted.
-const OPEN_MS: u64 = 10_000;
+const OPEN_MS: u64 = 4_000;
 
 struct Seeded {
     seed: u64,

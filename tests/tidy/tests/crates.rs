@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["rollout", "wire"]),
     ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
     ("client", &["server", "wire"]),
+    ("heap", &[]),
     (
         "daemon",
         &[
@@ -35,10 +36,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 /// Crates that may use anything: they wire the rest together, or test it.
 const FREE: &[&str] = &["cli", "demo", "tidy", "xtask", "bench", "e2e", "conformance"];
-/// Crates that a bare-metal target can link.
-const NO_STD: &[&str] = &[
-    "bundle", "core", "simd", "kernels", "cpu", "wire", "trust", "slots", "agent",
-];
 
 #[derive(Deserialize)]
 struct Metadata {
@@ -146,15 +143,64 @@ fn a_crates_folder_is_its_name() {
     }
 }
 
+/// Crates that a bare-metal target can link: "no" in the column `std` of ARCHITECTURE.md's table.
+fn no_std() -> BTreeSet<String> {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rows = page
+        .lines()
+        .map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let marked = rows.filter(|cells| cells.get(2) == Some(&"no"));
+    let names: BTreeSet<String> = marked
+        .filter_map(|cells| cells[1].rsplit('/').next().map(String::from))
+        .collect();
+    assert!(!names.is_empty(), "ARCHITECTURE.md marks no crate as no_std");
+    names
+}
+
 #[test]
 fn no_std_crates_say_so() {
     let metadata = metadata();
     let members = members(&metadata);
-    for name in NO_STD {
-        let source = members[name].manifest_path.with_file_name("src").join("lib.rs");
+    for name in no_std() {
+        let source = members[name.as_str()]
+            .manifest_path
+            .with_file_name("src")
+            .join("lib.rs");
         let text = std::fs::read_to_string(&source).unwrap();
         assert!(text.contains("no_std"), "{} is not no_std", source.display());
     }
+}
+
+#[test]
+fn no_std_crates_are_built_for_bare_metal() {
+    let source = std::fs::read_to_string(root().join("tests/xtask/src/bare.rs")).unwrap();
+    let file = syn::parse_file(&source).unwrap();
+    let list = file.items.iter().find_map(|item| match item {
+        syn::Item::Const(list) if list.ident == "CRATES" => Some(&list.expr),
+        _ => None,
+    });
+    let Some(syn::Expr::Reference(list)) = list.map(Box::as_ref) else {
+        panic!("bare.rs has no list CRATES");
+    };
+    let syn::Expr::Array(list) = list.expr.as_ref() else {
+        panic!("CRATES in bare.rs is not an array");
+    };
+    let built: BTreeSet<String> = list
+        .elems
+        .iter()
+        .map(|name| match name {
+            syn::Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(name),
+                ..
+            }) => name.value(),
+            _ => panic!("CRATES in bare.rs holds something that is no name"),
+        })
+        .collect();
+    assert_eq!(
+        built,
+        no_std(),
+        "left: CRATES in tests/xtask/src/bare.rs; right: what ARCHITECTURE.md marks no_std"
+    );
 }
 
 #[test]

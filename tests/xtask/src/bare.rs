@@ -1,4 +1,4 @@
-//! Crates marked no_std, built for a microcontroller.
+//! Crates marked no_std, built for a microcontroller: the proof that neither they nor their dependencies need `std`.
 //!
 //! With rustup's target where it is installed; else with Debian's compiler, which ships the sources of `core`.
 
@@ -8,23 +8,41 @@ use std::process::Command;
 
 /// Cortex-M4F: no operating system, no 64-bit atomics.
 const TARGET: &str = "thumbv7em-none-eabihf";
-/// What must build for it.
+/// What must build for it: what ARCHITECTURE.md marks no_std (`tests/tidy` compares them).
 const CRATES: &[&str] = &[
     "bundle", "core", "simd", "kernels", "cpu", "wire", "trust", "slots", "agent",
 ];
 /// Debian's compiler, its cargo, and the sources of the standard library.
 const DEBIAN: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+/// What is there once they are installed.
+const INSTALLED: &[&str] = &[
+    "/usr/bin/rustc",
+    "/usr/bin/cargo",
+    "/usr/lib/rustlib/src/rust/library/core",
+];
+
+/// Installs a compiler for the target, where there is none.
+pub(crate) fn install() -> StepResult {
+    if has_target() || INSTALLED.iter().all(|path| Path::new(path).exists()) {
+        return Ok(());
+    }
+    install::debian(DEBIAN).map_err(|error| format!("{error}; or run `rustup target add {TARGET}`"))
+}
 
 /// Builds them.
 pub(crate) fn build(cx: &Context) -> StepResult {
     let packages: Vec<String> = CRATES.iter().map(|name| format!("sanderling-{name}")).collect();
     let packages = packages.iter().flat_map(|name| ["-p", name]);
-    let args = ["build", "--quiet", "--no-default-features", "--target", TARGET];
+    let args = [
+        "build",
+        "--quiet",
+        "--profile=bare-metal",
+        "--no-default-features",
+        "--target",
+        TARGET,
+    ];
     if has_target() {
         return run(cx.cargo(&args).args(packages));
-    }
-    if !Path::new("/usr/lib/rustlib/src").exists() {
-        install::debian(DEBIAN).map_err(|error| format!("{error}; or run `rustup target add {TARGET}`"))?;
     }
     // Debian's cargo must find Debian's compiler; the flag needs the bootstrap switch outside nightly.
     let path = std::env::var("PATH").unwrap_or_default();

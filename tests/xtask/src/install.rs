@@ -3,7 +3,7 @@
 //! Debian packages only when root on Debian (elsewhere a missing program is named); Python and npm packages in
 //! `.cache`, at pinned versions. Everything here may be run again and does nothing where nothing is missing.
 
-use crate::{Context, StepResult, run};
+use crate::{Context, StepResult, bare, run};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,6 +31,7 @@ pub(crate) fn all(cx: &Context) -> StepResult {
     fs::create_dir_all(cx.cache())
         .map_err(|error| format!("cannot make {}: {error}", cx.cache().display()))?;
     programs()?;
+    bare::install()?;
     python(cx)?;
     zoo(cx)?;
     npm(cx)
@@ -75,7 +76,8 @@ pub(crate) fn debian(packages: &[&str]) -> StepResult {
             .stdout(Stdio::null()))
     };
     quiet(Command::new("apt-get").args(["update", "-qq"]))?;
-    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    // What the machine has stays: Debian's compilers exclude each other.
+    let install = ["install", "-y", "-qq", "--no-install-recommends", "--no-remove"];
     quiet(Command::new("apt-get").args(install).args(packages))
 }
 

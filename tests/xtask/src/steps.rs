@@ -33,8 +33,8 @@ pub(crate) const ALL: &[Step] = &[
     },
     Step {
         name: "bare-metal",
-        about: "no_std crates for a Cortex-M4F (with --full)",
-        run: |cx| if cx.full { bare::build(cx) } else { Ok(()) },
+        about: "no_std crates for a Cortex-M4F",
+        run: bare::build,
     },
     Step {
         name: "build",
@@ -53,7 +53,7 @@ pub(crate) const ALL: &[Step] = &[
     },
     Step {
         name: "e2e",
-        about: "the demo, faults, restarts, the page in a real browser",
+        about: "the demo, bad input, kills, restarts, the page in a real browser",
         run: end_to_end,
     },
 ];
@@ -101,26 +101,8 @@ fn models(cx: &Context) -> StepResult {
 }
 
 fn end_to_end(cx: &Context) -> StepResult {
-    // The long runs under kills and restarts come with --full.
-    let faults: &[&str] = if cx.full {
-        &["--test", "kill9", "--test", "restarts"]
-    } else {
-        &[]
-    };
-    let short = [
-        "test",
-        "--release",
-        "-p",
-        "sanderling-e2e",
-        "--test",
-        "demo",
-        "--test",
-        "bad_input",
-        "--test",
-        "page",
-    ];
-    let how = ["--", "--nocapture", "--test-threads=1"];
-    run(cx.cargo(&short).args(faults).args(how))
+    let test = ["test", "--release", "-p", "sanderling-e2e"];
+    run(cx.cargo(&test).args(["--", "--nocapture", "--test-threads=1"]))
 }
 
 impl Context {

@@ -41,6 +41,15 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// An image repository as its owner's machine holds it.
+    #[error(
+        "{} has no timestamp.json: the fleet server signs that, for what it is given by `rollout publish`; \
+         verify a mirror of its /v1/tuf/image/, or the bundle itself", folder.display()
+    )]
+    NoTimestamp {
+        /// The repository.
+        folder: PathBuf,
+    },
     /// Not JSON in TUF's strict sense.
     #[error("{}: {source}", path.display())]
     Json {

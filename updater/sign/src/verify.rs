@@ -54,7 +54,8 @@ impl RepoReport {
 /// Verifies the repository in `folder` from the pinned first root on.
 ///
 /// # Errors
-/// [`Error::Io`] if a file of the chain cannot be read; what a device would refuse is in the report.
+/// [`Error::NoTimestamp`] for a folder that no server has completed; [`Error::Io`] if a file of the chain cannot be
+/// read; what a device would refuse is in the report.
 pub fn verify_repo(folder: &Path, pin: &RootPin, now: UnixTime) -> Result<RepoReport, Error> {
     let mut report = RepoReport {
         files: Vec::new(),
@@ -81,7 +82,15 @@ pub fn verify_repo(folder: &Path, pin: &RootPin, now: UnixTime) -> Result<RepoRe
     }
     let mut next = Some(set.timestamp_fetch());
     while let Some(fetch) = next {
-        let bytes = file::read(&folder.join(&fetch.name))?;
+        let bytes = match (&fetch.role, file::read_if_there(&folder.join(&fetch.name))?) {
+            (_, Some(bytes)) => bytes,
+            (Role::Timestamp, None) => {
+                return Err(Error::NoTimestamp {
+                    folder: folder.to_owned(),
+                });
+            }
+            (_, None) => file::read(&folder.join(&fetch.name))?,
+        };
         if !report.take(&mut set, &fetch, &bytes, now) {
             return Ok(report);
         }

@@ -2,16 +2,15 @@
 
 use crate::api::{DevicePage, DeviceView, EnrolmentCreated, EnrolmentView, EventPage, NewEnrolment, Why};
 use crate::app::{App, Shared, random};
-use crate::auth::{Bearer, Reader};
+use crate::auth::Reader;
 use crate::feeds::event_view;
-use crate::idempotency::{Call, Outcome, once, parse};
+use crate::idempotency::{Call, Outcome, once};
 use crate::operator::fleet::reason;
 use crate::problem::Problem;
 use crate::views::{Names, device_view};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use sanderling_store::{Change, NewToken, ledger::NewEntry};
 use sanderling_wire::enrolment::EnrolmentString;
@@ -50,31 +49,13 @@ pub(crate) fn device_id(text: &str) -> Result<DeviceId, Problem> {
 /// Makes an enrolment string for one device.
 #[utoipa::path(post, path = "/v1/enrolments", request_body = NewEnrolment,
     responses((status = 201, body = EnrolmentCreated), (status = 400, body = crate::api::ProblemView)))]
-pub(crate) async fn create_enrolment(
-    State(app): State<Shared>,
-    Bearer(operator): Bearer,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let asked: NewEnrolment = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+pub(crate) async fn create_enrolment(State(app): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let asked: NewEnrolment = call.parse()?;
     enrolment(&app, call, asked).await
 }
 
 /// Makes an enrolment string. A repeated call gives the same one: it is kept, with its token, until answers are pruned.
-pub(crate) async fn enrolment(
-    app: &Shared,
-    call: Call<'_>,
-    asked: NewEnrolment,
-) -> Result<Response, Problem> {
+pub(crate) async fn enrolment(app: &Shared, call: Call, asked: NewEnrolment) -> Result<Response, Problem> {
     let ttl = asked.ttl_s.unwrap_or(DEFAULT_TTL_S);
     if !(1..=MAX_TTL_S).contains(&ttl) {
         return Err(Problem::bad_request(
@@ -200,32 +181,16 @@ pub(crate) async fn events(
     responses((status = 200, body = DeviceView), (status = 404, body = crate::api::ProblemView)))]
 pub(crate) async fn decommission(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let (id, why) = (device_id(&id)?, call.parse()?);
     retire(&app, call, id, why).await
 }
 
 /// Decommissions a device.
-pub(crate) async fn retire(
-    app: &Shared,
-    call: Call<'_>,
-    id: DeviceId,
-    why: Why,
-) -> Result<Response, Problem> {
-    let operator = call.operator.to_owned();
+pub(crate) async fn retire(app: &Shared, call: Call, id: DeviceId, why: Why) -> Result<Response, Problem> {
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let why = reason(&why, "no reason given")?;
         let body = json!({ "device": id, "why": why, "operator": operator }).to_string();
@@ -260,21 +225,10 @@ pub(crate) async fn retire(
 #[utoipa::path(post, path = "/v1/devices/{id}/freeze", params(("id" = String, Path)), responses((status = 200, body = DeviceView)))]
 pub(crate) async fn freeze(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let (id, why) = (device_id(&id)?, call.parse()?);
     keep(&app, call, id, true, why).await
 }
 
@@ -282,28 +236,17 @@ pub(crate) async fn freeze(
 #[utoipa::path(post, path = "/v1/devices/{id}/unfreeze", params(("id" = String, Path)), responses((status = 200, body = DeviceView)))]
 pub(crate) async fn unfreeze(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let (id, why) = (device_id(&id)?, parse(&body)?);
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let (id, why) = (device_id(&id)?, call.parse()?);
     keep(&app, call, id, false, why).await
 }
 
 /// Freezes or thaws one device.
 pub(crate) async fn keep(
     app: &Shared,
-    call: Call<'_>,
+    call: Call,
     device: DeviceId,
     frozen: bool,
     why: Why,

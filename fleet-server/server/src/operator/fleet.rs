@@ -2,14 +2,13 @@
 
 use crate::api::{AuditPage, FleetView, Why};
 use crate::app::{App, Shared};
-use crate::auth::{Bearer, Reader};
+use crate::auth::Reader;
 use crate::executor;
-use crate::idempotency::{Call, Outcome, once, parse};
+use crate::idempotency::{Call, Outcome, once};
 use crate::problem::Problem;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use sanderling_rollout::freeze_all;
 use sanderling_store::{Change, ledger::NewEntry};
@@ -72,54 +71,21 @@ pub(crate) fn reason(why: &Why, default: &str) -> Result<String, Problem> {
 
 /// Pulls the emergency brake: no rollout moves a device until it is released.
 #[utoipa::path(post, path = "/v1/freeze", request_body = Why, responses((status = 200, body = FleetView), (status = 409, body = crate::api::ProblemView)))]
-pub(crate) async fn freeze(
-    State(app): State<Shared>,
-    Bearer(operator): Bearer,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let why: Why = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+pub(crate) async fn freeze(State(app): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let why: Why = call.parse()?;
     set_freeze(&app, call, true, why).await
 }
 
 /// Releases the emergency brake.
 #[utoipa::path(post, path = "/v1/unfreeze", request_body = Why, responses((status = 200, body = FleetView), (status = 409, body = crate::api::ProblemView)))]
-pub(crate) async fn unfreeze(
-    State(app): State<Shared>,
-    Bearer(operator): Bearer,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let why: Why = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+pub(crate) async fn unfreeze(State(app): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let why: Why = call.parse()?;
     set_freeze(&app, call, false, why).await
 }
 
 /// Freezes or thaws.
-pub(crate) async fn set_freeze(
-    app: &Shared,
-    call: Call<'_>,
-    on: bool,
-    why: Why,
-) -> Result<Response, Problem> {
-    let operator = call.operator.to_owned();
+pub(crate) async fn set_freeze(app: &Shared, call: Call, on: bool, why: Why) -> Result<Response, Problem> {
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let current = executor::freeze(app).await?;
         let why = reason(&why, "no reason given")?;

@@ -2,17 +2,16 @@
 
 use crate::api::{NewRollout, RolloutView, Why};
 use crate::app::{App, Shared, random};
-use crate::auth::{Bearer, Reader};
+use crate::auth::Reader;
 use crate::executor::{self, CHAMPION, Loaded, State as Stored};
-use crate::idempotency::{Call, Outcome, once, parse};
+use crate::idempotency::{Call, Outcome, once};
 use crate::operator::fleet::reason;
 use crate::operator::versions::resolve;
 use crate::problem::Problem;
 use crate::views::rollout_view;
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use sanderling_rollout::{Assignments, Command, Error, Evidence, Ppm, Release, Requirements, Rollout};
 use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
@@ -27,28 +26,14 @@ const LISTED: u32 = 25;
 #[utoipa::path(post, path = "/v1/rollouts", request_body = NewRollout,
     responses((status = 201, body = RolloutView), (status = 404, body = crate::api::ProblemView),
         (status = 422, body = crate::api::ProblemView)))]
-pub(crate) async fn create(
-    State(app): State<Shared>,
-    Bearer(operator): Bearer,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let asked: NewRollout = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+pub(crate) async fn create(State(app): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let asked: NewRollout = call.parse()?;
     start(&app, call, asked).await
 }
 
 /// Starts a rollout.
-pub(crate) async fn start(app: &Shared, call: Call<'_>, asked: NewRollout) -> Result<Response, Problem> {
-    let operator = call.operator.to_owned();
+pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result<Response, Problem> {
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let target = resolve(app, &asked.target).await?;
         let base = base_of(app, &target, asked.base.as_deref()).await?;
@@ -252,21 +237,10 @@ async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
     responses((status = 200, body = RolloutView), (status = 409, body = crate::api::ProblemView)))]
 pub(crate) async fn command(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path((id, command)): Path<(u64, String)>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let why: Why = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let why: Why = call.parse()?;
     steer(&app, call, RolloutId(id), &command, why).await
 }
 
@@ -288,12 +262,12 @@ fn parse_command(word: &str, why: String) -> Result<(Command, &'static str), Pro
 /// Commands a rollout.
 pub(crate) async fn steer(
     app: &Shared,
-    call: Call<'_>,
+    call: Call,
     id: RolloutId,
     word: &str,
     why: Why,
 ) -> Result<Response, Problem> {
-    let operator = call.operator.to_owned();
+    let operator = call.operator.clone();
     let why = reason(&why, "no reason given")?;
     let (command, action) = parse_command(word, why.clone())?;
     let rung: Mutex<Vec<DeviceId>> = Mutex::default();

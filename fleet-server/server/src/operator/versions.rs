@@ -2,17 +2,16 @@
 
 use crate::api::{AliasTarget, MetadataView, NewMetadata, NewVersion, VersionView};
 use crate::app::{App, Shared};
-use crate::auth::{Bearer, Reader};
+use crate::auth::Reader;
 use crate::executor::operator_name;
 use crate::files::image_path;
-use crate::idempotency::{Call, Outcome, once, parse};
+use crate::idempotency::{Call, Outcome, once};
 use crate::problem::Problem;
 use crate::registry::{DIRECTOR, IMAGE, Staged, Target};
 use crate::views::{Names, version_view};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -30,29 +29,16 @@ const MAX_NAME: usize = 64;
 /// Publishes a version: takes the metadata that the owner signed offline, and registers the image it lists.
 #[utoipa::path(post, path = "/v1/versions", request_body = NewVersion,
     responses((status = 201, body = VersionView), (status = 422, body = crate::api::ProblemView)))]
-pub(crate) async fn publish(
-    State(app): State<Shared>,
-    Bearer(operator): Bearer,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let asked: NewVersion = parse(&body)?;
+pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Response, Problem> {
+    let asked: NewVersion = call.parse()?;
     let files = decode_files(&asked.metadata)?;
     asked
         .aliases
         .iter()
         .try_for_each(|alias| check_name("an alias", alias))?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
     // Handed from the decision to what comes after the commit.
     let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = app.registry.stage_images(&files, app.now())?;
         let target = staged
@@ -322,22 +308,12 @@ fn set_alias_change(version: &Version, alias: &str, now: u64) -> Change {
     request_body = AliasTarget, responses((status = 200, body = VersionView), (status = 404, body = crate::api::ProblemView)))]
 pub(crate) async fn set_alias(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path((name, alias)): Path<(String, String)>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
     check_name("an alias", &alias)?;
-    let asked: AliasTarget = parse(&body)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let asked: AliasTarget = call.parse()?;
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let version = resolve(app, &asked.version).await?;
         if version.name != name {
@@ -371,20 +347,10 @@ pub(crate) async fn set_alias(
     responses((status = 200), (status = 404, body = crate::api::ProblemView)))]
 pub(crate) async fn remove_alias(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path((name, alias)): Path<(String, String)>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let body = json!({ "name": name, "alias": alias, "operator": operator });
         let remove = Change::RemoveAlias {
@@ -403,23 +369,13 @@ pub(crate) async fn remove_alias(
     request_body = NewMetadata, responses((status = 200, body = MetadataView), (status = 422, body = crate::api::ProblemView)))]
 pub(crate) async fn put_metadata(
     State(app): State<Shared>,
-    Bearer(operator): Bearer,
     Path(repository): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
+    call: Call,
 ) -> Result<Response, Problem> {
-    let asked: NewMetadata = parse(&body)?;
+    let asked: NewMetadata = call.parse()?;
     let files = decode_files(&asked.metadata)?;
-    let call = Call {
-        operator: &operator,
-        method: &method,
-        uri: &uri,
-        headers: &headers,
-        body: &body,
-    };
     let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = match repository.as_str() {
             IMAGE => app.registry.stage_images(&files, app.now())?,

@@ -9,9 +9,8 @@ use crate::idempotency::Call;
 use crate::operator::{devices as device_api, fleet as fleet_api, rollouts as rollout_api};
 use crate::problem::Problem;
 use axum::Form;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt as _;
 use sanderling_rollout::{Policy, Stage};
@@ -36,45 +35,6 @@ pub(super) struct Start {
     stages: String,
 }
 
-/// A form's submission as a call. A browser repeats no form by itself, so it carries no idempotency key.
-struct Submitted {
-    operator: String,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Submitted {
-    fn new(session: &Session, method: Method, uri: Uri) -> Self {
-        let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self {
-            operator: session.operator.clone(),
-            method,
-            uri,
-            headers,
-            body,
-        }
-    }
-
-    fn call(&self) -> Call<'_> {
-        let Self {
-            operator,
-            method,
-            uri,
-            headers,
-            body,
-        } = self;
-        Call {
-            operator,
-            method,
-            uri,
-            headers,
-            body,
-        }
-    }
-}
-
 fn back(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
@@ -89,15 +49,8 @@ pub(super) async fn steer(
     Form(act): Form<Act>,
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
-    let submitted = Submitted::new(&session, method, uri);
-    rollout_api::steer(
-        &app,
-        submitted.call(),
-        RolloutId(id),
-        &command,
-        Why { why: act.why },
-    )
-    .await?;
+    let call = Call::of_form(&session, method, uri);
+    rollout_api::steer(&app, call, RolloutId(id), &command, Why { why: act.why }).await?;
     Ok(back(&format!("/rollouts/{id}")))
 }
 
@@ -131,8 +84,8 @@ pub(super) async fn start(
             ..Policy::default()
         },
     };
-    let submitted = Submitted::new(&session, method, uri);
-    rollout_api::start(&app, submitted.call(), new).await?;
+    let call = Call::of_form(&session, method, uri);
+    rollout_api::start(&app, call, new).await?;
     Ok(back("/rollouts"))
 }
 
@@ -146,11 +99,11 @@ pub(super) async fn fleet(
     Form(act): Form<Act>,
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
-    let submitted = Submitted::new(&session, method, uri);
+    let call = Call::of_form(&session, method, uri);
     let why = Why { why: act.why };
     match command.as_str() {
-        "freeze" => fleet_api::set_freeze(&app, submitted.call(), true, why).await?,
-        "unfreeze" => fleet_api::set_freeze(&app, submitted.call(), false, why).await?,
+        "freeze" => fleet_api::set_freeze(&app, call, true, why).await?,
+        "unfreeze" => fleet_api::set_freeze(&app, call, false, why).await?,
         other => return Err(unknown(other).into()),
     };
     Ok(back("/"))
@@ -167,11 +120,11 @@ pub(super) async fn device(
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
     let (device, why) = (device_api::device_id(&id)?, Why { why: act.why });
-    let submitted = Submitted::new(&session, method, uri);
+    let call = Call::of_form(&session, method, uri);
     match command.as_str() {
-        "decommission" => device_api::retire(&app, submitted.call(), device, why).await?,
-        "freeze" => device_api::keep(&app, submitted.call(), device, true, why).await?,
-        "unfreeze" => device_api::keep(&app, submitted.call(), device, false, why).await?,
+        "decommission" => device_api::retire(&app, call, device, why).await?,
+        "freeze" => device_api::keep(&app, call, device, true, why).await?,
+        "unfreeze" => device_api::keep(&app, call, device, false, why).await?,
         other => return Err(unknown(other).into()),
     };
     Ok(back(&format!("/devices/{id}")))
@@ -186,12 +139,12 @@ pub(super) async fn enrol(
     Form(act): Form<Act>,
 ) -> Result<Response, Refusal> {
     session.check_csrf(&act.csrf)?;
-    let submitted = Submitted::new(&session, method, uri);
+    let call = Call::of_form(&session, method, uri);
     let asked = NewEnrolment {
         label: act.why,
         ttl_s: None,
     };
-    let made = device_api::enrolment(&app, submitted.call(), asked).await?;
+    let made = device_api::enrolment(&app, call, asked).await?;
     let reading = |error: &dyn std::fmt::Display| Problem::internal("making an enrolment string", error);
     let bytes = made
         .into_body()

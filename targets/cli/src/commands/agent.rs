@@ -79,6 +79,7 @@ struct Started {
 
 impl Agent {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        sanderling_heap::give_large_blocks_back();
         let state = self.state.clone();
         let daemon = Daemon::start(self.options(Roots::Production)?)?;
         let started = Started {

@@ -42,6 +42,7 @@ struct Serving {
 
 impl Serve {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        sanderling_heap::give_large_blocks_back();
         let models: Vec<ModelSource> = self
             .models
             .iter()
