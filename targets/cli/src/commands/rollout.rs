@@ -268,9 +268,10 @@ fn version_line(version: &VersionView) -> String {
 
 fn rollout_line(rollout: &RolloutView) -> String {
     format!(
-        "{:>4}  {:<12} {} → {}  stage {} of {}  started {} by {}",
+        "{:>4}  {:<12} {} {} → {}  stage {} of {}  started {} by {}",
         rollout.id,
         rollout.status,
+        rollout.model,
         rollout.base_label,
         rollout.target_label,
         usize::from(rollout.stage).min(rollout.stages.len().saturating_sub(1)) + 1,
