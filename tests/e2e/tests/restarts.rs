@@ -146,6 +146,25 @@ fn the_doorbell_rings_again_after_the_broker_was_killed() {
     });
 }
 
+#[test]
+fn a_device_that_comes_after_a_rollout_gets_what_it_left() {
+    let fleet = Fleet::start(&VERSIONS, 1);
+    let _devices = started(&fleet, &["a", "b"]);
+    let rollout = fleet.roll_out("100%");
+    fleet.wait_completed(&rollout);
+    let mut late = fleet.device("late", &VERSIONS.old);
+    late.start(EVERY_MS);
+    wait_for_image(&late, &VERSIONS.new);
+    let assigned = |entry: &&Value| entry["kind"] == "newcomers.assigned";
+    assert_eq!(ledger(&fleet).iter().filter(assigned).count(), 1);
+    // It was in no rollout, and goes back with those that were.
+    let back = ["rollback", &rollout, "--why", "to see all go back"];
+    drop(succeed(&mut fleet.operator("rollout", &back)));
+    wait_for("the late one on the old version", PATIENCE, || {
+        (late.serving().as_ref() == Some(&VERSIONS.old.digest)).then_some(())
+    });
+}
+
 /// Waits until the broker holds so many devices' connections.
 fn wait_connected(fleet: &Fleet, count: u64) {
     let token =
