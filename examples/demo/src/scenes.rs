@@ -7,7 +7,7 @@ use crate::models::Version;
 use crate::strikes::Strikes;
 use crate::timeline::Timeline;
 use anyhow::{Context, bail};
-use sanderling_client::api::NewRollout;
+use sanderling_client::api::{NewRollout, check_ledger};
 use sanderling_client::{Client, Publish};
 use sanderling_rollout::{Policy, Ppm, Stage};
 use sanderling_wire::{Digest, EventKind};
@@ -392,15 +392,11 @@ impl World {
             slots == DEVICES,
             format!("{slots} of {DEVICES} do"),
         );
-        let chained = self
-            .chronicle
-            .ledger
-            .windows(2)
-            .all(|pair| pair[1].previous == pair[0].hash);
+        let chained = check_ledger(&self.chronicle.ledger);
         self.verdict.find(
             "the ledger's hash chain is whole",
-            chained,
-            "an entry does not follow from the one before",
+            chained.is_ok(),
+            chained.err().map_or_else(String::new, |error| error.to_string()),
         );
     }
 }

@@ -29,6 +29,16 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The bundle is not what its repository's newest targets list under its name.
+    #[error("{} is not the file that was signed as {target}: {reason}", path.display())]
+    NotSigned {
+        /// The bundle.
+        path: PathBuf,
+        /// The name in the repository.
+        target: String,
+        /// What is different, and what to do.
+        reason: String,
+    },
     /// A file of ours cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     File {

@@ -31,10 +31,13 @@ impl Client {
     /// [`ClientError`]; the server takes all or nothing, and sending it again is harmless.
     pub fn publish(&self, publish: &Publish<'_>) -> Result<VersionView, ClientError> {
         let bytes = read(publish.bundle)?;
+        let metadata = newest_metadata(publish.repo)?;
+        check_signed(publish, &bytes, &metadata)?;
         self.put_image(&bytes)?;
+        let encode = |(name, bytes)| (name, STANDARD.encode::<Vec<u8>>(bytes));
         let version = NewVersion {
             target: publish.target.to_string(),
-            metadata: newest_metadata(publish.repo)?,
+            metadata: metadata.into_iter().map(encode).collect(),
             parent: publish.parent.map(str::to_string),
             aliases: publish.aliases.to_vec(),
         };
@@ -63,8 +66,38 @@ fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
     })
 }
 
+/// Refuses a bundle that the newest targets list with another hash or not at all: the server would go by the name, and
+/// announce the file that was signed. Signatures are the server's and the devices' to check.
+fn check_signed(
+    publish: &Publish<'_>,
+    bytes: &[u8],
+    metadata: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), ClientError> {
+    let targets = metadata.iter().find(|(name, _)| name.ends_with(".targets.json"));
+    let targets: serde_json::Value = targets
+        .and_then(|(_, bytes)| serde_json::from_slice(bytes).ok())
+        .unwrap_or_default();
+    let listed = &targets["signed"]["targets"][publish.target]["hashes"]["sha256"];
+    let found = Digest::of(bytes).to_string();
+    let reason = match listed.as_str() {
+        Some(signed) if signed == found => return Ok(()),
+        Some(signed) => format!(
+            "it has the SHA-256 {found}, the signed one {signed}; publish that one, or pack yours as a new version and sign it"
+        ),
+        None => format!(
+            "the newest targets in {} do not list it; sign it with `sanderling sign`",
+            publish.repo.display()
+        ),
+    };
+    Err(ClientError::NotSigned {
+        path: publish.bundle.to_path_buf(),
+        target: publish.target.to_string(),
+        reason,
+    })
+}
+
 /// All roots after the first, and the newest snapshot and targets.
-fn newest_metadata(repo: &Path) -> Result<BTreeMap<String, String>, ClientError> {
+fn newest_metadata(repo: &Path) -> Result<BTreeMap<String, Vec<u8>>, ClientError> {
     let entries = std::fs::read_dir(repo).map_err(|source| ClientError::File {
         path: repo.to_path_buf(),
         source,
@@ -83,6 +116,6 @@ fn newest_metadata(repo: &Path) -> Result<BTreeMap<String, String>, ClientError>
     let roots = versions(".root.json").filter(|(version, _)| *version > 1);
     newest
         .chain(roots)
-        .map(|(_, name)| Ok((name.clone(), STANDARD.encode(read(&repo.join(name))?))))
+        .map(|(_, name)| Ok((name.clone(), read(&repo.join(name))?)))
         .collect()
 }

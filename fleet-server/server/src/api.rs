@@ -4,7 +4,8 @@
 //! times are Unix seconds of the server.
 
 use sanderling_rollout::{Assessment, Policy};
-use sanderling_store::{AuditEntry, ServingTotals};
+use sanderling_store::ledger::{Entry, check_chain};
+use sanderling_store::{AuditEntry, ServingTotals, StoreError};
 use sanderling_wire::{Arm, DeviceId, Digest, EventKind, HardwareId, RolloutId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -315,6 +316,31 @@ pub struct LedgerView {
     /// Hash of this entry.
     #[schema(value_type = String)]
     pub hash: Digest,
+}
+
+impl LedgerView {
+    /// The entry as it was hashed: its body is compact JSON with sorted keys, in the database and here.
+    fn entry(&self) -> Entry {
+        Entry {
+            seq: self.seq,
+            rollout: self.rollout,
+            at: self.at,
+            kind: self.kind.clone(),
+            body: self.body.to_string(),
+            previous: self.previous,
+            rollout_previous: self.rollout_previous,
+            hash: self.hash,
+        }
+    }
+}
+
+/// Checks a ledger, from its first entry on: that no entry was changed, taken out or put in after it was written.
+///
+/// # Errors
+/// [`StoreError::Conflict`] with the first entry that does not follow from those before it.
+pub fn check_ledger(ledger: &[LedgerView]) -> Result<(), StoreError> {
+    let entries: Vec<Entry> = ledger.iter().map(LedgerView::entry).collect();
+    check_chain(None, &entries)
 }
 
 /// A stretch of the ledger.

@@ -185,6 +185,8 @@ async fn receive(app: &App, path: &FilePath, mut body: Body) -> Result<Digest, P
         sha.update(&data);
         file.write_all(&data).await.map_err(storing)?;
     }
+    // tokio's file answers for a write at the next call; `sync_all` would pass over the last one's failure.
+    file.flush().await.map_err(storing)?;
     file.sync_all().await.map_err(storing)?;
     Ok(Digest(sha.finalize().into()))
 }

@@ -175,7 +175,7 @@ impl fmt::Display for CompileError {
             } => {
                 write!(f, "the data of tensor '{tensor}' lies in '{location}': {why}")
             }
-            Self::Manifest { at, why } => write!(f, "pack manifest, {at}: {why}"),
+            Self::Manifest { at, why } => write!(f, "recipe, {at}: {why}"),
             Self::Core(error) => error.fmt(f),
             Self::Bundle(error) => error.fmt(f),
         }

@@ -2,7 +2,7 @@
 //!
 //! The compiler computes golden vectors with it, the tests compare every backend to it.
 
-use crate::error::{CoreError, OpError};
+use crate::error::{CoreError, NodeName, OpError};
 use crate::graph::ValueId;
 use crate::infer;
 use crate::op::{InputFact, OpTable};
@@ -13,13 +13,18 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+/// Bytes of intermediates that may be held at one time. References serve golden vectors and tests; a model that asks for
+/// more is refused before the memory is taken.
+const MAX_HELD: u64 = 4 << 30;
+
 /// The outputs of a plan for these inputs.
 ///
 /// Shapes that depend on data are worked out on the way. `observe` is called with each value as it is computed,
 /// in order: layer digests and calibration hang on it.
 ///
 /// # Errors
-/// As [`infer::specialise`], and what a reference says of the data.
+/// As [`infer::specialise`], what a reference says of the data, and [`CoreError::TooLarge`] past 4 GiB of values held at
+/// one time.
 pub fn run(
     plan: &PlanView<'_>,
     constants: &dyn Constants,
@@ -73,6 +78,7 @@ pub fn run(
         let types: Option<Vec<TensorType>> = facts.into_iter().map(|fact| fact.ty).collect();
         let types =
             types.ok_or_else(|| at_node(OpError::shape("the operator does not say what its output is")))?;
+        check_room(&values, &types, &node.display_name())?;
         let outputs = infer::eval(op, node.attrs(), node.opset(), &views, &types).map_err(at_node)?;
         drop(known);
         for (id, tensor) in node.outputs().zip(outputs) {
@@ -92,6 +98,33 @@ pub fn run(
                 })
         })
         .collect()
+}
+
+/// Refuses outputs of a node that do not fit beside what is held.
+fn check_room(values: &[Option<Tensor>], outputs: &[TensorType], node: &NodeName) -> Result<(), CoreError> {
+    let size = |ty: &TensorType| ty.byte_len().map(|bytes| bytes as u64);
+    let wanted = outputs
+        .iter()
+        .try_fold(0u64, |sum, ty| sum.checked_add(size(ty)?));
+    // What cannot be counted (strings) has its own limits; what is small needs no look at the rest.
+    let wanted = wanted.unwrap_or(0);
+    if wanted <= MAX_HELD / 64 {
+        return Ok(());
+    }
+    let held: u64 = values
+        .iter()
+        .flatten()
+        .map(|tensor| tensor.bytes().len() as u64)
+        .sum();
+    let bytes = held.saturating_add(wanted);
+    if bytes <= MAX_HELD {
+        return Ok(());
+    }
+    Err(CoreError::TooLarge {
+        what: format!("the values held at {node}"),
+        bytes,
+        limit: MAX_HELD,
+    })
 }
 
 fn find<'a>(

@@ -28,6 +28,17 @@ pub(crate) fn until_stopped() -> anyhow::Result<()> {
     Ok(stopped.recv()?)
 }
 
+/// Most threads of a model: more than any machine of ours has processors, fewer than it has stacks for.
+const MAX_THREADS: usize = 256;
+
+/// A number of threads on the command line.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
+        _ => Err(format!("give 1 to {MAX_THREADS}")),
+    }
+}
+
 /// The system's clock, once: libraries take time as an argument.
 pub(crate) fn now() -> anyhow::Result<UnixTime> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

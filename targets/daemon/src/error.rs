@@ -10,8 +10,8 @@ pub enum DaemonError {
     /// The agent or its state folder.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// A folder of inputs without a file in it.
-    #[error("{}: there is no readable file to answer", path.display())]
+    /// A folder of inputs that is not there.
+    #[error("{}: there is no such folder of inputs; make it, or correct --inputs", path.display())]
     NoInputs {
         /// The folder.
         path: PathBuf,

@@ -10,37 +10,51 @@ pub const MAX_FILES: usize = 4096;
 /// Deepest folder below those given.
 const MAX_DEPTH: usize = 8;
 
-/// An endless walk over a list of files.
+/// An endless walk over the files of folders. After each lap the folders are looked through again: what came is
+/// answered in the next lap, what went is not missed. A feed of empty folders looks again each time it is asked.
 #[derive(Debug, Clone)]
 pub struct Feed {
+    folders: Vec<PathBuf>,
+    seed: Vec<u8>,
     files: Vec<PathBuf>,
     next: usize,
 }
 
 impl Feed {
-    /// Collects regular files below `folders`, at most [`MAX_FILES`], in an order that `seed` decides: devices on one
+    /// Walks regular files below `folders`, at most [`MAX_FILES`], in an order that `seed` decides: devices on one
     /// machine look at different files at a time. Links are not followed.
     ///
     /// # Errors
-    /// [`DaemonError::NoInputs`] naming a folder without a file.
+    /// [`DaemonError::NoInputs`] naming a folder (or a file) that is not there.
     pub fn of_folders(folders: &[PathBuf], seed: &[u8]) -> Result<Self, DaemonError> {
+        if let Some(path) = folders.iter().find(|folder| !folder.exists()) {
+            return Err(DaemonError::NoInputs { path: path.clone() });
+        }
+        let mut feed = Self {
+            folders: folders.to_vec(),
+            seed: seed.to_vec(),
+            files: Vec::new(),
+            next: 0,
+        };
+        feed.look();
+        Ok(feed)
+    }
+
+    /// Begins a lap with the files that are there now.
+    fn look(&mut self) {
         let mut files = Vec::new();
-        for folder in folders {
-            let before = files.len();
+        for folder in &self.folders {
             collect(folder, 0, &mut files);
-            if files.len() == before && before < MAX_FILES {
-                return Err(DaemonError::NoInputs { path: folder.clone() });
-            }
         }
         let rank = |path: &PathBuf| {
             Sha256::new()
-                .chain_update(seed)
+                .chain_update(&self.seed)
                 .chain_update(path.as_os_str().as_encoded_bytes())
                 .finalize()
         };
         files.sort_by_cached_key(rank);
         files.dedup();
-        Ok(Self { files, next: 0 })
+        (self.files, self.next) = (files, 0);
     }
 
     /// Number of files.
@@ -61,15 +75,18 @@ impl Feed {
             .files
             .iter()
             .cycle()
-            .skip(self.next)
+            .skip(self.next % self.files.len().max(1))
             .take(count.min(self.files.len()));
         lap.map(PathBuf::as_path)
     }
 
-    /// The next file; after the last comes the first.
+    /// The next file; none where there are none.
     pub fn next_file(&mut self) -> Option<&Path> {
+        if self.next >= self.files.len() {
+            self.look();
+        }
         let at = self.next;
-        self.next = (at + 1) % self.files.len().max(1);
+        self.next += 1;
         self.files.get(at).map(PathBuf::as_path)
     }
 }
@@ -125,9 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn names_a_folder_without_files() {
+    fn answers_what_comes_later() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Feed::of_folders(&[folder.path().to_path_buf()], b"").unwrap_err();
-        assert!(error.to_string().contains(&folder.path().display().to_string()));
+        let mut feed = Feed::of_folders(&[folder.path().to_path_buf()], b"").unwrap();
+        assert_eq!(feed.next_file(), None);
+        fs::write(folder.path().join("1"), b"x").unwrap();
+        assert_eq!(feed.next_file(), Some(folder.path().join("1").as_path()));
+        fs::remove_file(folder.path().join("1")).unwrap();
+        fs::write(folder.path().join("2"), b"x").unwrap();
+        assert_eq!(feed.next_file(), Some(folder.path().join("2").as_path()));
+    }
+
+    #[test]
+    fn names_a_folder_that_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("misspelt");
+        let error = Feed::of_folders(std::slice::from_ref(&path), b"").unwrap_err();
+        assert!(error.to_string().contains(&path.display().to_string()));
     }
 }

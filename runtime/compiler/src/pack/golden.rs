@@ -8,6 +8,11 @@ use super::{Progress, Stage};
 use crate::error::CompileError;
 use crate::recipe::{GoldenInputs, GoldenRecipe, Recipe};
 
+/// Most random vectors of a bundle.
+const MAX_RANDOM: u32 = 64;
+/// Most bytes of inputs of one vector.
+const MAX_INPUT_BYTES: u64 = 256 << 20;
+
 /// A golden vector with its bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Computed {
@@ -55,6 +60,29 @@ impl Computed {
     }
 }
 
+/// Refuses vectors that no device would want to download and compute.
+fn check_size(types: &[TensorType], random: u32) -> Result<(), CompileError> {
+    let refuse = |at: &str, why: String| Err(CompileError::Manifest { at: at.into(), why });
+    if random > MAX_RANDOM {
+        return refuse(
+            "golden.random",
+            format!("it is {random}; at most {MAX_RANDOM} are taken"),
+        );
+    }
+    let bytes = types
+        .iter()
+        .try_fold(0u64, |sum, ty| sum.checked_add(ty.byte_len()? as u64));
+    match bytes {
+        Some(bytes) if bytes > MAX_INPUT_BYTES => {
+            let why = format!(
+                "with them a golden vector has {bytes} bytes of inputs, {MAX_INPUT_BYTES} are allowed: give smaller sizes"
+            );
+            refuse("dims", why)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Computes the vectors that the recipe asks for.
 pub(super) fn compute(
     plan: &PlanView<'_>,
@@ -65,6 +93,7 @@ pub(super) fn compute(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Computed>, CompileError> {
     let GoldenRecipe { random, seed, .. } = recipe.golden;
+    check_size(types, random)?;
     let mut sets = Vec::new();
     for given in &recipe.golden.vectors {
         sets.push((

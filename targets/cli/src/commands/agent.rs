@@ -30,7 +30,7 @@ pub(crate) struct Agent {
     /// Bundle to start from where the folder holds none: the factory image.
     #[arg(long, value_name = "BUNDLE")]
     factory: Option<PathBuf>,
-    /// Folder whose files are answered; may be repeated.
+    /// Folder whose files are answered, over and over, those that come later too; may be repeated.
     #[arg(long, value_name = "DIR")]
     inputs: Vec<PathBuf>,
     /// Milliseconds between two inputs.

@@ -34,7 +34,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "[NAME=]SHAPE")]
     shape: Vec<String>,
     /// Threads to compute with.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
     threads: usize,
     /// Timed runs; by default as many as three seconds take, from 10 to 2000.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]

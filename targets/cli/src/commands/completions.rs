@@ -1,6 +1,7 @@
 //! `sanderling completions`.
 
 use clap::{Args, CommandFactory};
+use std::io::Write as _;
 
 /// Print a completion script for a shell.
 #[derive(Args)]
@@ -14,12 +15,12 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        clap_complete::generate(
-            self.shell,
-            &mut crate::Cli::command(),
-            "sanderling",
-            &mut std::io::stdout(),
-        );
-        Ok(())
+        // Through memory: the generator panics where a reader has closed the pipe.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut crate::Cli::command(), "sanderling", &mut script);
+        match std::io::stdout().write_all(&script) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            done => Ok(done?),
+        }
     }
 }

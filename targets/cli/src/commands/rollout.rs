@@ -5,7 +5,7 @@ use crate::commands::sign::release_of;
 use crate::out::{Out, bytes};
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView};
+use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_ledger};
 use sanderling_client::{Client, Publish, RolloutCommand};
 use sanderling_rollout::{Policy, Ppm, Stage};
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ enum Action {
         #[arg(long, default_value = "", value_name = "TEXT")]
         why: String,
     },
-    /// Print the ledger.
+    /// Print the ledger, and check its chain of hashes where it is printed whole.
     Ledger {
         /// Only entries after this one.
         #[arg(long, default_value_t = 0, value_name = "N")]
@@ -207,18 +207,23 @@ fn tell(client: &Client, command: RolloutCommand, told: &Told, out: &Out) -> any
     out.print(&client.command(told.id, command, &told.why)?, rollout_text)
 }
 
-/// The whole ledger after an entry.
+/// The whole ledger after an entry; from the beginning, its chain of hashes is checked.
 fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
-    let mut entries = Vec::new();
+    let (whole, mut entries) = (after == 0, Vec::new());
     // Bounded by the ledger: each page ends at a greater sequence number, the last is empty.
     loop {
         let page = client.ledger(after, Duration::ZERO)?;
         if page.entries.is_empty() {
-            return Ok(entries);
+            break;
         }
         after = page.next;
         entries.extend(page.entries);
     }
+    // A later start has nothing to hold its first entry against.
+    if whole {
+        check_ledger(&entries)?;
+    }
+    Ok(entries)
 }
 
 /// Prints each ledger entry of a rollout as it comes, until the rollout has ended.

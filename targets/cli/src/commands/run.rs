@@ -52,7 +52,7 @@ pub(crate) struct Run {
     #[arg(short = 'k', long, value_name = "K")]
     top_k: Option<usize>,
     /// Threads to compute with.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
     threads: usize,
     /// Folder to write every output to, as NAME.npy; for files as N-NAME.npy, N being the file's place from 1.
     #[arg(short, long, value_name = "DIR")]

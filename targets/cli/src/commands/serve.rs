@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Threads a model computes with.
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
     threads: usize,
     /// Requests that may wait for a model; more are refused with 503.
     #[arg(long, default_value_t = 64, value_name = "N")]
