@@ -30,7 +30,7 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// Accepts connections until the server stops; `serve` is given each with the address at its other end.
+/// Accepts connections until the server stops, and waits for those under way; `serve` is given each with the address at its other end.
 pub(crate) async fn accept<F, S>(
     app: Shared,
     listener: TcpListener,
@@ -45,7 +45,7 @@ pub(crate) async fn accept<F, S>(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = app.stopped() => return,
+            () = app.stopped() => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -61,6 +61,11 @@ pub(crate) async fn accept<F, S>(
             continue;
         };
         tokio::spawn(connection(stream, peer, tls.clone(), serve.clone(), permit));
+    }
+    // Every connection gives its place back when it ends; the store is closed after that.
+    let all = u32::try_from(limit).unwrap_or(u32::MAX);
+    if timeout(FAREWELL, room.acquire_many(all)).await.is_err() {
+        tracing::warn!("some connections did not end in time: they are cut");
     }
 }
 

@@ -116,11 +116,14 @@ struct Start {
     /// Stages: numbers of devices or shares of the fleet, rising.
     #[arg(long, value_delimiter = ',', default_value = "1,25%,100%")]
     stages: Vec<Stage>,
-    /// Seconds that each stage is watched at least.
-    #[arg(long)]
+    /// Seconds that each device runs the new version before it counts, at most a year [default: 3600].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=365 * 86_400))]
     dwell: Option<u64>,
+    /// Distinct inputs that both versions must have answered before the first promotion [default: 50].
+    #[arg(long, value_name = "N")]
+    min_inputs: Option<u64>,
     /// Per cent by which the share of differing answers may exceed what the release's signed evaluation allows, at
-    /// the upper end of what the evidence leaves open.
+    /// the upper end of what the evidence leaves open [default: 5].
     #[arg(long, value_name = "PERCENT")]
     margin: Option<f64>,
 }
@@ -133,6 +136,9 @@ impl Start {
         };
         if let Some(seconds) = self.dwell {
             policy.dwell_s = seconds;
+        }
+        if let Some(inputs) = self.min_inputs {
+            policy.min_inputs = inputs;
         }
         if let Some(percent) = self.margin {
             anyhow::ensure!(
