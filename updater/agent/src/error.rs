@@ -134,6 +134,14 @@ impl fmt::Display for Trouble {
         match self {
             Self::Transport { what, error } => write!(f, "{what}: {error}"),
             Self::Status {
+                what: "enrolment",
+                status: status @ (403 | 409),
+            } => write!(
+                f,
+                "enrolment: the server answers {status}: the enrolment string was used by another device, has expired \
+                 or is another server's; make a new one with `sanderling device enrol`"
+            ),
+            Self::Status {
                 what,
                 status: status @ (401 | 403),
             } => write!(
