@@ -68,6 +68,7 @@ impl<S: Storage> Agent<S> {
                 self.refresh = Some(Refresh::new(Walk::DirectorRoots));
             }
             Err(Trouble::Trust(error)) => self.refused(now, &error),
+            Err(Trouble::Slots(error)) => self.storage_failed(now, error),
             Err(trouble) => self.trouble(trouble),
         }
     }

@@ -588,6 +588,48 @@ fn a_full_disk_is_told_and_survived() {
     assert!(device.agent.state_report().dropped_records > 0);
 }
 
+/// The same document comes again and again to a disk that takes nothing: it is neither trusted nor acted upon before
+/// it is stored, so that a restart finds the version that was acted upon.
+#[test]
+fn a_document_that_cannot_be_stored_is_not_followed() {
+    let (mut fleet, mut device) = on(1);
+    device.run(&mut fleet, 5);
+    let stored = device.agent.state_report().director_version;
+    fleet.want(2, 2, Mode::Activate);
+    let id = device.agent.device();
+    let document = fleet.mint(id, DIRECTOR_KEY, |_| {});
+    device.agent.storage().live().set_room(0);
+    for _ in 0..3 {
+        fleet.document = Some(document.clone());
+        let before = fleet.seen.check_ins;
+        assert!(device.run_till(&mut fleet, 300, |_, fleet| fleet.seen.check_ins > before));
+        device.agent.handle(Input::Tick, device.now);
+        let report = device.agent.state_report();
+        assert_eq!((report.director_version, report.phase), (stored, Phase::Idle));
+    }
+    device = device.restart(&fleet, 9);
+    assert_eq!(device.agent.state_report().director_version, stored);
+    device.agent.storage().live().set_room(u64::MAX);
+    device.update(&mut fleet, 2, 2);
+    let newest = device.agent.state_report().director_version;
+    device = device.restart(&fleet, 10);
+    assert_eq!(device.agent.state_report().director_version, newest);
+}
+
+/// A new root that does not reach the medium is not the trusted one.
+#[test]
+fn a_root_that_cannot_be_stored_is_not_trusted() {
+    let (mut fleet, mut device) = on(1);
+    fleet.rotate_director(15);
+    device.agent.storage().live().set_room(0);
+    device.run(&mut fleet, 200);
+    assert_eq!(device.agent.state_report().director_root_version, 1);
+    device.agent.storage().live().set_room(u64::MAX);
+    device.update(&mut fleet, 2, 3);
+    device = device.restart(&fleet, 3);
+    assert_eq!(device.agent.state_report().director_root_version, 2);
+}
+
 /// The power fails at storage operation `cut_at` of an update; of the media that may be left, one is picked and the
 /// device switched on again on it. Whether the update was done before the cut.
 fn cut_power(base: &Device, base_fleet: &Fleet, held: &MemoryStorage, cut_at: usize, pick: usize) -> bool {
