@@ -630,6 +630,39 @@ fn a_root_that_cannot_be_stored_is_not_trusted() {
     assert_eq!(device.agent.state_report().director_root_version, 2);
 }
 
+/// A rollout that is begun again under another name while its image is on the way: what comes of it is the new one's.
+#[test]
+fn a_rollout_begun_again_takes_the_goal_over() {
+    let (mut fleet, mut device) = on(1);
+    fleet.want(2, 2, Mode::Activate);
+    fleet.fault(Kind::Image, Fault::Cut(700));
+    assert!(device.run_till(&mut fleet, 60, |device, _| {
+        device.agent.slots().incoming().is_some_and(|(_, n)| n > 0)
+    }));
+    fleet.want(2, 3, Mode::Activate);
+    device.agent.handle(Input::Doorbell, device.now);
+    device.update(&mut fleet, 2, 3);
+    let active = device.agent.state_report().active.unwrap();
+    assert_eq!(active.rollout.map(|rollout| rollout.0), Some(3));
+    device.run(&mut fleet, 30);
+    let of = |kind, rollout: u64| {
+        fleet.seen.records.values().any(|record| match &record.body {
+            RecordBody::Event(event) => {
+                event.kind == kind && event.rollout.map(|rollout| rollout.0) == Some(rollout)
+            }
+            _ => false,
+        })
+    };
+    for kind in [
+        EventKind::Verified,
+        EventKind::SelfTestPassed,
+        EventKind::Activated,
+        EventKind::Confirmed,
+    ] {
+        assert!(of(kind, 3) && !of(kind, 2), "{kind:?}");
+    }
+}
+
 /// The power fails at storage operation `cut_at` of an update; of the media that may be left, one is picked and the
 /// device switched on again on it. Whether the update was done before the cut.
 fn cut_power(base: &Device, base_fleet: &Fleet, held: &MemoryStorage, cut_at: usize, pick: usize) -> bool {
