@@ -24,8 +24,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) fn until_stopped() -> anyhow::Result<()> {
     let (stop, stopped) = std::sync::mpsc::channel();
     // Nobody listens to a second signal: the first is being obeyed.
-    ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
+    on_stop(move || stop.send(()).unwrap_or(()))?;
     Ok(stopped.recv()?)
+}
+
+/// Calls `stop` at Ctrl-C or SIGTERM.
+pub(crate) fn on_stop(stop: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(stop)?)
 }
 
 /// The system's clock, once: libraries take time as an argument.

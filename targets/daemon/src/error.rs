@@ -1,9 +1,9 @@
-//! What keeps a daemon from starting.
+//! What keeps a daemon from starting, or ends it.
 
 use sanderling_drivers::DriverError;
 use std::path::PathBuf;
 
-/// Why a daemon did not start.
+/// Why a daemon did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
@@ -15,6 +15,14 @@ pub enum DaemonError {
     NoInputs {
         /// The folder.
         path: PathBuf,
+    },
+    /// A thread of the device ended: the process has to end, so that it is started anew.
+    #[error("the thread {thread} of this device died: {words}; start the device again")]
+    Died {
+        /// Which.
+        thread: &'static str,
+        /// Its last words.
+        words: String,
     },
     /// A file that cannot be written.
     #[error("{}: {source}", path.display())]
