@@ -6,13 +6,13 @@ use crate::log::{AnswerLine, AnswerLog};
 use crate::recent::{InputHash, Recent, unit};
 use crate::window::{Counted, Window};
 use sanderling_agent::Running;
-use sanderling_drivers::{Handle, ModelFile, Models};
+use sanderling_drivers::{Handle, ModelFile, Models, Paired};
 use sanderling_serve::HttpEndpoint;
 use sanderling_session::{
     Answer, CascadeAnswer, CascadeConfig, CascadePipeline, FileBlocks, Input, Pipeline, SessionError, Source,
     SystemHost,
 };
-use sanderling_wire::{Digest, Event, EventKind, PairedOutcome, RolloutId};
+use sanderling_wire::{Digest, Event, EventKind, PairedOutcome};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -85,7 +85,8 @@ enum Model {
 /// The image that runs beside it.
 struct Beside {
     pipeline: Pipeline,
-    rollout: RolloutId,
+    /// What is compared, and the outcomes that wait to be sent.
+    paired: Paired,
     seen: HashSet<u64>,
     /// Remembered inputs that are still to be compared.
     backlog: VecDeque<(InputHash, FileBlocks)>,
@@ -110,7 +111,6 @@ pub(crate) struct Worker {
     beside: Option<Beside>,
     recent: Recent<FileBlocks>,
     window: Option<Window>,
-    outcomes: Vec<PairedOutcome>,
     outcomes_since: Instant,
     cloud_is_away: bool,
 }
@@ -124,7 +124,6 @@ impl Worker {
             beside: None,
             recent,
             window: None,
-            outcomes: Vec::new(),
             outcomes_since: Instant::now(),
             cloud_is_away: false,
         }
@@ -164,14 +163,14 @@ impl Worker {
     }
 
     fn serve(&mut self, models: Models) -> Result<Running, String> {
+        let paired = models.paired();
         let answer = models.answer.map(|file| self.activate(&file)).transpose()?;
         self.flush_outcomes();
         self.close_window();
         self.active = answer;
-        self.beside = models
-            .beside
-            .zip(models.rollout)
-            .and_then(|(file, rollout)| self.put_beside(&file, rollout));
+        self.beside = paired
+            .zip(models.beside)
+            .and_then(|(paired, file)| self.put_beside(&file, paired));
         Ok(if self.beside.is_some() {
             Running::Compared
         } else {
@@ -191,13 +190,13 @@ impl Worker {
         })
     }
 
-    fn put_beside(&self, file: &ModelFile, rollout: RolloutId) -> Option<Beside> {
+    fn put_beside(&self, file: &ModelFile, paired: Paired) -> Option<Beside> {
         match pipeline(file) {
             Ok(pipeline) => {
                 let backlog = self.backlog(&pipeline);
                 Some(Beside {
                     pipeline,
-                    rollout,
+                    paired,
                     seen: HashSet::new(),
                     backlog,
                 })
@@ -282,12 +281,12 @@ impl Worker {
     /// Runs the image beside on the same input and keeps whether both decide alike.
     fn compare(&mut self, hash: InputHash, blocks: &FileBlocks, new: &Answer) {
         let Some(beside) = &mut self.beside else { return };
-        let unit = unit(beside.rollout, &hash);
+        let unit = unit(beside.paired.rollout, &hash);
         if beside.seen.len() >= MAX_UNITS || !beside.seen.insert(unit) {
             return;
         }
         match beside.pipeline.answer(&Input::Ends(blocks.ends()), Some(1)) {
-            Ok(old) => self.outcomes.push(PairedOutcome {
+            Ok(old) => beside.paired.outcomes.push(PairedOutcome {
                 unit,
                 agree: old.label == new.label,
             }),
@@ -309,7 +308,11 @@ impl Worker {
 
     fn flush(&mut self, all: bool) {
         let waited = self.outcomes_since.elapsed() >= OUTCOMES_WAIT;
-        if all || waited || self.outcomes.len() >= OUTCOMES {
+        let many = self
+            .beside
+            .as_ref()
+            .is_some_and(|beside| beside.paired.outcomes.len() >= OUTCOMES);
+        if all || waited || many {
             self.flush_outcomes();
         }
         let due = self
@@ -323,8 +326,10 @@ impl Worker {
 
     fn flush_outcomes(&mut self) {
         self.outcomes_since = Instant::now();
-        if !self.outcomes.is_empty() {
-            self.parts.handle.paired(std::mem::take(&mut self.outcomes));
+        let paired = self.beside.as_mut().map(|beside| &mut beside.paired);
+        if let Some(paired) = paired.filter(|paired| !paired.outcomes.is_empty()) {
+            let outcomes = std::mem::take(&mut paired.outcomes);
+            self.parts.handle.paired(Paired { outcomes, ..*paired });
         }
     }
 

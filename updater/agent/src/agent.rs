@@ -176,7 +176,7 @@ impl<S: Storage> Agent<S> {
             Input::SelfTested { image, outcome } => self.on_self_tested(image, outcome, now),
             Input::Loaded { image, outcome } => self.on_loaded(image, outcome, now),
             Input::Served(window) => self.on_served(window, now),
-            Input::Paired(outcomes) => self.on_paired(outcomes, now),
+            Input::Paired(paired) => self.on_paired(paired, now),
             Input::Note(event) => self.record(now, RecordBody::Event(event)),
             Input::Dropped(records) => self.count_dropped(records),
         }

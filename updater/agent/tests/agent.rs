@@ -6,11 +6,11 @@ mod fleet;
 
 use device::{Device, medium};
 use fleet::{DIRECTOR_KEY, Fault, Fleet, Kind, MALLORY, digest, image};
-use sanderling_agent::{AgentError, Input, Now, Report};
+use sanderling_agent::{AgentError, Input, Now, Paired, Report};
 use sanderling_slots::sim::FaultyStorage;
 use sanderling_slots::{MemoryStorage, Region, Slot};
 use sanderling_trust::{Mode, UnixTime};
-use sanderling_wire::{DeviceId, EventKind, Phase, RecordBody};
+use sanderling_wire::{DeviceId, EventKind, PairedOutcome, Phase, RecordBody, RolloutId};
 
 fn fleet(versions: &[u8]) -> Fleet {
     let mut fleet = Fleet::new();
@@ -661,6 +661,45 @@ fn a_rollout_begun_again_takes_the_goal_over() {
     ] {
         assert!(of(kind, 3) && !of(kind, 2), "{kind:?}");
     }
+}
+
+/// Outcomes come after the agent has told the host to serve something else: they keep their names, and prove nothing of
+/// the image that serves now.
+#[test]
+fn late_outcomes_belong_to_the_images_that_gave_them() {
+    let (mut fleet, mut device) = on(1);
+    device.update(&mut fleet, 2, 2);
+    fleet.want(3, 3, Mode::Activate);
+    assert!(device.run_till(&mut fleet, 200, |device, _| device.answers_from
+        == Some(digest(3))));
+    let late = Paired {
+        rollout: RolloutId(2),
+        new: digest(2),
+        old: digest(1),
+        outcomes: (0..5_000)
+            .map(|unit| PairedOutcome { unit, agree: false })
+            .collect(),
+    };
+    device.agent.handle(Input::Paired(late), device.now);
+    assert!(
+        device.serving.beside.is_some(),
+        "the comparison of the image on trial goes on"
+    );
+    device.run(&mut fleet, 60);
+    let disagree = |n: u8, of: u64| {
+        let records = fleet.seen.records.values();
+        let outcomes = records.filter_map(|record| match &record.body {
+            RecordBody::Paired {
+                rollout,
+                new,
+                outcomes,
+                ..
+            } if (rollout.0, *new) == (of, digest(n)) => Some(outcomes),
+            _ => None,
+        });
+        outcomes.flatten().filter(|outcome| !outcome.agree).count()
+    };
+    assert_eq!((disagree(2, 2), disagree(3, 3)), (5_000, 0));
 }
 
 /// The power fails at storage operation `cut_at` of an update; of the media that may be left, one is picked and the
