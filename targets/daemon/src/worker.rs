@@ -164,10 +164,18 @@ impl Worker {
 
     fn serve(&mut self, models: Models) -> Result<Running, String> {
         let paired = models.paired();
-        let answer = models.answer.map(|file| self.activate(&file)).transpose()?;
+        // The images before go on answering if this one does not load.
+        let answer = models
+            .answer
+            .map(|file| pipeline(&file).map(|pipeline| (file.digest(), pipeline)));
+        let answer = answer.transpose()?;
         self.flush_outcomes();
         self.close_window();
-        self.active = answer;
+        let before = self.active.take().map(|active| active.model);
+        self.active = answer.map(|(image, pipeline)| Active {
+            image,
+            model: self.model(before, pipeline),
+        });
         self.beside = paired
             .zip(models.beside)
             .and_then(|(paired, file)| self.put_beside(&file, paired));
@@ -178,16 +186,11 @@ impl Worker {
         })
     }
 
-    fn activate(&self, file: &ModelFile) -> Result<Active, String> {
-        let pipeline = pipeline(file)?;
-        let model = match &self.parts.cascade {
+    fn model(&self, before: Option<Model>, pipeline: Pipeline) -> Model {
+        match &self.parts.cascade {
             None => Model::Alone(Box::new(pipeline)),
-            Some(options) => Model::Cascade(Box::new(cascade(pipeline, options, self.parts.seed))),
-        };
-        Ok(Active {
-            image: file.digest(),
-            model,
-        })
+            Some(options) => Model::Cascade(Box::new(cascade(before, pipeline, options, self.parts.seed))),
+        }
     }
 
     fn put_beside(&self, file: &ModelFile, paired: Paired) -> Option<Beside> {
@@ -360,7 +363,14 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
     Pipeline::new(load(file)?).map_err(|error| error.to_string())
 }
 
-fn cascade(pipeline: Pipeline, options: &CascadeOptions, seed: u64) -> CascadePipeline {
+/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, cached answers)
+/// goes on, as long as the same model is asked there.
+fn cascade(
+    before: Option<Model>,
+    pipeline: Pipeline,
+    options: &CascadeOptions,
+    seed: u64,
+) -> CascadePipeline {
     let manifest = pipeline.session().manifest();
     let defaults = manifest.and_then(|manifest| manifest.cascade.clone());
     let name = manifest.map(|manifest| manifest.name.clone()).unwrap_or_default();
@@ -376,14 +386,18 @@ fn cascade(pipeline: Pipeline, options: &CascadeOptions, seed: u64) -> CascadePi
     {
         config.threshold = threshold;
     }
-    let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref());
-    CascadePipeline::new(
-        pipeline,
-        config,
-        model,
-        Box::new(endpoint),
-        Box::new(SystemHost::new(seed)),
-    )
+    match before {
+        Some(Model::Cascade(mut cascade)) if cascade.model() == model => {
+            cascade.replace_pipeline(pipeline);
+            cascade.set_threshold(config.threshold);
+            *cascade
+        }
+        _ => {
+            let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref());
+            let host = SystemHost::new(seed);
+            CascadePipeline::new(pipeline, config, model, Box::new(endpoint), Box::new(host))
+        }
+    }
 }
 
 /// An answer without a cascade.
@@ -434,5 +448,102 @@ fn line(file: &Path, answer: &CascadeAnswer, image: Digest, micros: u64) -> Answ
         source: format!("{:?}", answer.source).to_lowercase(),
         degraded: answer.degraded.as_ref().map(|why| format!("{why:?}")),
         micros,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_bundle::{
+        BundleBuilder, Classification, Dim as SpecDim, Label, Manifest, PostProcessing, PostStep, ValueSpec,
+    };
+    use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
+    use sanderling_session::cascade::CascadeCounters;
+    use sanderling_session::{DType, ModelBytes, Session, SessionOptions, Tensor};
+
+    /// y = softmax(x), x [1, 2], two labels.
+    fn sides(name: &str) -> Pipeline {
+        let mut graph = Graph::default();
+        let ty = || {
+            Some(TensorType {
+                dtype: DType::F32,
+                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
+            })
+        };
+        let [x, y] = ["x", "y"].map(|name| {
+            graph.add_value(Value {
+                name: name.into(),
+                ty: ty(),
+                constant: None,
+            })
+        });
+        graph.nodes = vec![Node {
+            op_type: "Softmax".into(),
+            opset: 13,
+            inputs: vec![Some(x)],
+            outputs: vec![Some(y)],
+            ..Node::default()
+        }];
+        (graph.inputs, graph.outputs) = (vec![x], vec![y]);
+        let spec = |name: &str| ValueSpec {
+            name: name.into(),
+            dtype: DType::F32,
+            dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
+            range: None,
+            layout: None,
+            semantic: None,
+        };
+        let label = |name: &str| Label {
+            name: name.into(),
+            answer: None,
+            threshold: None,
+            below_threshold: None,
+        };
+        let classes = Classification {
+            labels: vec![label("left"), label("right")],
+            softmax: false,
+            top_k: 1,
+            threshold: 0.0,
+        };
+        let manifest = Manifest {
+            name: name.into(),
+            version: "1".into(),
+            inputs: vec![spec("x")],
+            outputs: vec![spec("y")],
+            post: vec![PostProcessing {
+                output: "y".into(),
+                step: PostStep::Classification(classes),
+            }],
+            operators: vec!["ai.onnx:Softmax".into()],
+            ..Manifest::default()
+        };
+        let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
+        let mut builder = BundleBuilder::new(manifest);
+        builder.plan("any", bytes).unwrap();
+        let bytes = ModelBytes::copy_of(&builder.finish().unwrap());
+        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_new_version_keeps_what_is_known_of_the_endpoint() {
+        let options = CascadeOptions {
+            // Nobody listens on the port for discarding.
+            url: "http://127.0.0.1:9".into(),
+            token: None,
+            model: None,
+            threshold: Some(0.9),
+        };
+        let mut first = cascade(None, sides("sides"), &options, 1);
+        let unsure = Tensor::from_slice(&[1, 2], &[1.0f32, 0.9]).unwrap();
+        first.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
+        let known = first.counters();
+        assert_ne!(known, CascadeCounters::default());
+        let before = Some(Model::Cascade(Box::new(first)));
+        let second = cascade(before, sides("sides"), &options, 1);
+        assert_eq!(second.counters(), known);
+        // Another model there is another matter.
+        let before = Some(Model::Cascade(Box::new(second)));
+        let third = cascade(before, sides("others"), &options, 1);
+        assert_eq!(third.counters(), CascadeCounters::default());
     }
 }
