@@ -33,7 +33,7 @@ impl<S: Storage> Agent<S> {
             return;
         };
         self.backoff.success();
-        if let Err(error) = self.slots.acknowledge(reply.acknowledged) {
+        if let Err(error) = self.slots.acknowledge(reply.acknowledged, self.entropy.number()) {
             self.trouble(Trouble::Slots(error));
         }
         let at_most = self.config.network.max_check_in_s;
