@@ -5,7 +5,6 @@ use crate::error::Trouble;
 use crate::io::{Action, Now, Paired, Running, Serving};
 use crate::watch::{Verdict, Watch};
 use alloc::string::String;
-use alloc::vec::Vec;
 use sanderling_slots::{Grade, ImageAt, Place, Slot, SlotState, Storage};
 use sanderling_trust::Mode;
 use sanderling_wire::{Digest, EventKind, RecordBody, ServingWindow};
