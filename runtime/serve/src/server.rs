@@ -34,6 +34,8 @@ pub struct ServeOptions {
     pub address: SocketAddr,
     /// Bearer token that requests must carry. Needed for any address but loopback.
     pub token: Option<String>,
+    /// Listen on other addresses than loopback though this server speaks no TLS: something in front of it does.
+    pub allow_plain_http: bool,
     /// Threads a model computes with.
     pub threads: usize,
     /// Requests that may wait for a model; more are refused with 503.
@@ -49,6 +51,7 @@ impl Default for ServeOptions {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8600)),
             token: None,
+            allow_plain_http: false,
             threads: 1,
             queue: 64,
             max_body: 64 << 20,
@@ -76,10 +79,15 @@ impl Server {
     /// Loads the models.
     ///
     /// # Errors
-    /// [`ServeError::Unprotected`], [`ServeError::Model`], [`ServeError::DoubleModel`].
+    /// [`ServeError::Unprotected`], [`ServeError::PlainHttp`], [`ServeError::Model`], [`ServeError::DoubleModel`].
     pub fn load(models: &[ModelSource], options: ServeOptions) -> Result<Self, ServeError> {
         if !options.address.ip().is_loopback() && options.token.is_none() {
             return Err(ServeError::Unprotected {
+                address: options.address,
+            });
+        }
+        if !options.address.ip().is_loopback() && !options.allow_plain_http {
+            return Err(ServeError::PlainHttp {
                 address: options.address,
             });
         }

@@ -1,4 +1,5 @@
 use crate::protocol::{TensorData, TensorMetadata};
+use crate::{HttpEndpoint, ServeError, ServeOptions, Server};
 use sanderling_session::Tensor;
 use serde_json::json;
 
@@ -69,4 +70,50 @@ fn open_dimensions_take_any_size() {
     assert!(meta.takes(&[7, 3]));
     assert!(!meta.takes(&[7, 4]));
     assert!(!meta.takes(&[3]));
+}
+
+#[test]
+fn inputs_leave_the_machine_by_tls_only() {
+    for url in [
+        "https://models.example",
+        "http://127.0.0.1:8600",
+        "http://[::1]:8600/v2",
+        "HTTP://localhost",
+    ] {
+        assert!(HttpEndpoint::new(url, Some("token")).is_ok(), "{url}");
+    }
+    for url in [
+        "http://models.example",
+        "HTTP://10.0.0.1:8600",
+        "http://127.0.0.1:80@models.example",
+        "http://127.0.0.1.models.example",
+        "models.example",
+        "",
+    ] {
+        let refused = HttpEndpoint::new(url, None).err();
+        assert!(
+            matches!(refused, Some(ServeError::InsecureEndpoint { .. })),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn other_machines_are_served_only_where_asked_for() {
+    let options = |token: Option<&str>, allow_plain_http| ServeOptions {
+        address: ([0, 0, 0, 0], 0).into(),
+        token: token.map(str::to_string),
+        allow_plain_http,
+        ..ServeOptions::default()
+    };
+    let refused = |options| Server::load(&[], options).err();
+    assert!(matches!(
+        refused(options(None, true)),
+        Some(ServeError::Unprotected { .. })
+    ));
+    assert!(matches!(
+        refused(options(Some("token"), false)),
+        Some(ServeError::PlainHttp { .. })
+    ));
+    assert!(refused(options(Some("token"), true)).is_none());
 }

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::DaemonError;
 use crate::feed::Feed;
 use crate::log::AnswerLog;
-use crate::worker::{CascadeOptions, Command, Pace, Parts, Worker};
+use crate::worker::{Cascade, CascadeOptions, Command, Pace, Parts, Worker};
 use sanderling_bundle::FORMAT_MAJOR;
 use sanderling_drivers::{DriverError, Handle, Host, Options};
 use sanderling_session::{RUNTIME_VERSION, operators};
@@ -96,6 +96,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`].
     pub fn start(options: DaemonOptions) -> Result<Self, DaemonError> {
+        let cascade = options.cascade.map(Cascade::new).transpose()?;
         let log = AnswerLog::open(options.answers.as_deref())?;
         let (worker, commands) = channel();
         let host = Host::open(
@@ -113,7 +114,7 @@ impl Daemon {
             commands,
             feed,
             pace: options.pace,
-            cascade: options.cascade,
+            cascade,
             log,
             seed: u64::from_le_bytes(head),
         };

@@ -10,6 +10,9 @@ pub enum DaemonError {
     /// The agent or its state folder.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The cascade's endpoint.
+    #[error(transparent)]
+    Cascade(#[from] sanderling_serve::ServeError),
     /// A folder of inputs without a file in it.
     #[error("{}: there is no readable file to answer", path.display())]
     NoInputs {

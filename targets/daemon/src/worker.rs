@@ -7,7 +7,7 @@ use crate::recent::{InputHash, Recent, unit};
 use crate::window::{Counted, Window};
 use sanderling_agent::Running;
 use sanderling_drivers::{Handle, ModelFile, Models, Paired};
-use sanderling_serve::HttpEndpoint;
+use sanderling_serve::{HttpEndpoint, ServeError};
 use sanderling_session::{
     Answer, CascadeAnswer, CascadeConfig, CascadePipeline, FileBlocks, Input, Pipeline, SessionError, Source,
     SystemHost,
@@ -50,7 +50,7 @@ impl Default for Pace {
 /// Where answers go that the device is not sure of.
 #[derive(Debug, Clone)]
 pub struct CascadeOptions {
-    /// Base address of an Open Inference Protocol v2 server.
+    /// Base address of an Open Inference Protocol v2 server: `https://`, or `http://` on this machine.
     pub url: String,
     /// Bearer token.
     pub token: Option<String>,
@@ -58,6 +58,19 @@ pub struct CascadeOptions {
     pub model: Option<String>,
     /// Confidence below which the cloud is asked; by default what the bundle says.
     pub threshold: Option<f32>,
+}
+
+/// A cascade's end: how it is used, and how it is spoken to.
+pub(crate) struct Cascade {
+    options: CascadeOptions,
+    endpoint: HttpEndpoint,
+}
+
+impl Cascade {
+    pub(crate) fn new(options: CascadeOptions) -> Result<Self, ServeError> {
+        let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref())?;
+        Ok(Self { options, endpoint })
+    }
 }
 
 /// What the engine asks of the worker.
@@ -98,7 +111,7 @@ pub(crate) struct Parts {
     pub(crate) commands: Receiver<Command>,
     pub(crate) feed: Feed,
     pub(crate) pace: Pace,
-    pub(crate) cascade: Option<CascadeOptions>,
+    pub(crate) cascade: Option<Cascade>,
     pub(crate) log: AnswerLog,
     /// Differs between devices: keeps their retries apart.
     pub(crate) seed: u64,
@@ -189,7 +202,7 @@ impl Worker {
     fn model(&self, before: Option<Model>, pipeline: Pipeline) -> Model {
         match &self.parts.cascade {
             None => Model::Alone(Box::new(pipeline)),
-            Some(options) => Model::Cascade(Box::new(cascade(before, pipeline, options, self.parts.seed))),
+            Some(end) => Model::Cascade(Box::new(cascade(before, pipeline, end, self.parts.seed))),
         }
     }
 
@@ -368,9 +381,10 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
 fn cascade(
     before: Option<Model>,
     pipeline: Pipeline,
-    options: &CascadeOptions,
+    end: &Cascade,
     seed: u64,
 ) -> CascadePipeline {
+    let options = &end.options;
     let manifest = pipeline.session().manifest();
     let defaults = manifest.and_then(|manifest| manifest.cascade.clone());
     let name = manifest.map(|manifest| manifest.name.clone()).unwrap_or_default();
@@ -393,9 +407,8 @@ fn cascade(
             *cascade
         }
         _ => {
-            let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref());
-            let host = SystemHost::new(seed);
-            CascadePipeline::new(pipeline, config, model, Box::new(endpoint), Box::new(host))
+            let (endpoint, host) = (Box::new(end.endpoint.clone()), Box::new(SystemHost::new(seed)));
+            CascadePipeline::new(pipeline, config, model, endpoint, host)
         }
     }
 }
@@ -526,24 +539,25 @@ mod tests {
 
     #[test]
     fn a_new_version_keeps_what_is_known_of_the_endpoint() {
-        let options = CascadeOptions {
+        let end = Cascade::new(CascadeOptions {
             // Nobody listens on the port for discarding.
             url: "http://127.0.0.1:9".into(),
             token: None,
             model: None,
             threshold: Some(0.9),
-        };
-        let mut first = cascade(None, sides("sides"), &options, 1);
+        })
+        .unwrap();
+        let mut first = cascade(None, sides("sides"), &end, 1);
         let unsure = Tensor::from_slice(&[1, 2], &[1.0f32, 0.9]).unwrap();
         first.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
         let known = first.counters();
         assert_ne!(known, CascadeCounters::default());
         let before = Some(Model::Cascade(Box::new(first)));
-        let second = cascade(before, sides("sides"), &options, 1);
+        let second = cascade(before, sides("sides"), &end, 1);
         assert_eq!(second.counters(), known);
         // Another model there is another matter.
         let before = Some(Model::Cascade(Box::new(second)));
-        let third = cascade(before, sides("others"), &options, 1);
+        let third = cascade(before, sides("others"), &end, 1);
         assert_eq!(third.counters(), CascadeCounters::default());
     }
 }
