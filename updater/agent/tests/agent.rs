@@ -6,7 +6,7 @@ mod fleet;
 
 use device::{Device, medium};
 use fleet::{DIRECTOR_KEY, Fault, Fleet, Kind, MALLORY, digest, image};
-use sanderling_agent::{AgentError, Input, Now, Paired, Report};
+use sanderling_agent::{Action, AgentError, Input, Now, Paired, Report};
 use sanderling_slots::sim::FaultyStorage;
 use sanderling_slots::{MemoryStorage, Region, Slot};
 use sanderling_trust::{Mode, UnixTime};
@@ -700,6 +700,28 @@ fn late_outcomes_belong_to_the_images_that_gave_them() {
         outcomes.flatten().filter(|outcome| !outcome.agree).count()
     };
     assert_eq!((disagree(2, 2), disagree(3, 3)), (5_000, 0));
+}
+
+/// A host that takes no actions for a day costs a bounded amount of memory.
+#[test]
+fn actions_that_nobody_takes_are_bounded() {
+    let (_, mut device) = on(1);
+    for second in 0..86_400 {
+        let now = Now {
+            unix_s: device.now.unix_s + second,
+            uptime_ms: device.now.uptime_ms + second * 1_000,
+        };
+        device.agent.handle(Input::Tick, now);
+    }
+    let mut waiting = Vec::new();
+    while let Some(action) = device.agent.poll_action() {
+        waiting.push(action);
+    }
+    assert!(waiting.len() <= 256, "{}", waiting.len());
+    let todo = waiting
+        .iter()
+        .filter(|action| !matches!(action, Action::Report(_)));
+    assert!(todo.count() <= 5);
 }
 
 /// The power fails at storage operation `cut_at` of an update; of the media that may be left, one is picked and the
