@@ -27,7 +27,9 @@ impl HttpEndpoint {
     /// [`ServeError::InsecureEndpoint`] for `http://` to another machine, or no address at all.
     pub fn new(base: &str, token: Option<&str>) -> Result<Self, ServeError> {
         if !is_protected(base) {
-            return Err(ServeError::InsecureEndpoint { url: base.to_string() });
+            return Err(ServeError::InsecureEndpoint {
+                url: base.to_string(),
+            });
         }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -76,7 +78,10 @@ fn is_protected(url: &str) -> bool {
     };
     let host = uri.host().unwrap_or("");
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let loopback = host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
     match uri.scheme_str() {
         Some("https") => !host.is_empty(),
         Some("http") => loopback,

@@ -34,7 +34,9 @@ pub enum ServeError {
         address: SocketAddr,
     },
     /// An endpoint's address by which inputs and the token would travel in the clear.
-    #[error("the endpoint {url} needs https://: only a server on this machine (127.0.0.1) is spoken to by http://")]
+    #[error(
+        "the endpoint {url} needs https://: only a server on this machine (127.0.0.1) is spoken to by http://"
+    )]
     InsecureEndpoint {
         /// The address.
         url: String,

@@ -199,7 +199,11 @@ fn bodies_are_refused_before_they_are_read() {
     assert_eq!(status(begin(4097)), "413");
     let mut first = begin(4096);
     std::thread::sleep(std::time::Duration::from_millis(200));
-    assert_eq!(status(begin(4096)), "503", "the first one's head took all the room");
+    assert_eq!(
+        status(begin(4096)),
+        "503",
+        "the first one's head took all the room"
+    );
     first.write_all(&[b' '; 4096]).unwrap();
     assert_eq!(status(first), "400");
     let mut next = begin(2);

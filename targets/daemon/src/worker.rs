@@ -378,12 +378,7 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
 
 /// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, cached answers)
 /// goes on, as long as the same model is asked there.
-fn cascade(
-    before: Option<Model>,
-    pipeline: Pipeline,
-    end: &Cascade,
-    seed: u64,
-) -> CascadePipeline {
+fn cascade(before: Option<Model>, pipeline: Pipeline, end: &Cascade, seed: u64) -> CascadePipeline {
     let options = &end.options;
     let manifest = pipeline.session().manifest();
     let defaults = manifest.and_then(|manifest| manifest.cascade.clone());

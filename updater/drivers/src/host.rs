@@ -16,14 +16,11 @@ use crate::http::{Answer, HttpDriver};
 use crate::key::DeviceKey;
 use crate::model::{ModelFile, ModelHost, Models};
 use crate::system::{Clock, OsEntropy, SystemClock};
-use sanderling_agent::{
-    Action, Agent, Config, Input, NetworkPolicy, Paired, Report, Serving, TrialPolicy,
-};
+use sanderling_agent::{Action, Agent, Config, Input, NetworkPolicy, Paired, Report, Serving, TrialPolicy};
 use sanderling_slots::ImageAt;
 use sanderling_trust::Roots;
 use sanderling_wire::{
-    DeviceId, EnrolmentString, Event, HardwareId, MqttEndpoint, RuntimeInfo, ServingWindow,
-    StateReport,
+    DeviceId, EnrolmentString, Event, HardwareId, MqttEndpoint, RuntimeInfo, ServingWindow, StateReport,
 };
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

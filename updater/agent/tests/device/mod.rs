@@ -4,8 +4,8 @@
 
 use crate::fleet::{self, Fleet};
 use sanderling_agent::{
-    Action, Agent, Config, Entropy, Input, NetworkPolicy, Now, Paired, Report, ResponseHead, Running, Serving,
-    TransportError, TrialPolicy,
+    Action, Agent, Config, Entropy, Input, NetworkPolicy, Now, Paired, Report, ResponseHead, Running,
+    Serving, TransportError, TrialPolicy,
 };
 use sanderling_slots::sim::FaultyStorage;
 use sanderling_slots::{MemoryStorage, Storage, region_of};
@@ -224,7 +224,9 @@ impl Device {
                 agree: true,
             }];
             let (new, old) = self.serving.new_and_old().unwrap();
-            let Some(rollout) = self.serving.rollout else { return };
+            let Some(rollout) = self.serving.rollout else {
+                return;
+            };
             let paired = Paired {
                 rollout,
                 new,

@@ -48,11 +48,7 @@ impl ModelHost for Engine {
         let compares = models.paired().filter(|_| beside);
         let mut seen = self.0.lock().unwrap();
         (seen.answer, seen.compares) = (answer, compares);
-        Ok(if beside {
-            Running::Compared
-        } else {
-            Running::Alone
-        })
+        Ok(if beside { Running::Compared } else { Running::Alone })
     }
 
     fn report(&mut self, report: &Report) {
