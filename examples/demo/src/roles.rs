@@ -12,7 +12,6 @@ use sanderling_trust::{Release, Roots, UnixTime};
 use sanderling_wire::{Digest, EnrolmentString, HardwareId};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a process of the story is.
@@ -133,18 +132,17 @@ impl Device {
             cascade,
             answers: Some(self.answers),
         })?;
-        let (stop, stopped) = channel();
+        let stopper = daemon.stopper();
         // The pipe to the story ends with it: no device outlives a demo that was killed.
-        let orphaned = stop.clone();
+        let orphaned = stopper.clone();
         std::thread::Builder::new()
             .name("story".to_string())
             .spawn(move || {
                 drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-                orphaned.send(()).unwrap_or(());
+                orphaned.stop();
             })?;
         // The first signal ends the device in good order; a second one finds nobody listening.
-        ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
-        stopped.recv()?;
-        Ok(daemon.stop()?)
+        ctrlc::set_handler(move || stopper.stop())?;
+        Ok(daemon.wait()?)
     }
 }

@@ -1,13 +1,19 @@
 //! The device's end of a cascade.
 
+use crate::ServeError;
 use crate::protocol::{ErrorBody, InferRequest, InferResponse, TensorData};
 use sanderling_session::{CloudEndpoint, CloudError, CloudReply, CloudRequest};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Largest answer that is read.
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// A model behind an Open Inference Protocol v2 server. One call is one attempt.
+///
+/// Inputs and the token leave the machine by TLS or not at all: plain HTTP is for loopback, redirects are not followed,
+/// and no environment's proxy is asked.
+#[derive(Debug, Clone)]
 pub struct HttpEndpoint {
     base: String,
     token: Option<String>,
@@ -16,18 +22,26 @@ pub struct HttpEndpoint {
 
 impl HttpEndpoint {
     /// `base` is the server's address, without `/v2`: `https://models.example`. A token is sent as `Bearer`.
-    #[must_use]
-    pub fn new(base: &str, token: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// [`ServeError::InsecureEndpoint`] for `http://` to another machine, or no address at all.
+    pub fn new(base: &str, token: Option<&str>) -> Result<Self, ServeError> {
+        if !is_protected(base) {
+            return Err(ServeError::InsecureEndpoint {
+                url: base.to_string(),
+            });
+        }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            .proxy(None)
             .build();
         let base = base.trim_end_matches('/').trim_end_matches("/v2").to_string();
-        Self {
+        Ok(Self {
             base,
             token: token.map(str::to_string),
             agent: config.into(),
-        }
+        })
     }
 
     fn send(&self, request: &CloudRequest<'_>) -> Result<ureq::http::Response<ureq::Body>, CloudError> {
@@ -54,6 +68,24 @@ impl HttpEndpoint {
             .build()
             .send(&text)
             .map_err(failed)
+    }
+}
+
+/// Whether what is sent to this address can be read on the way by nobody else.
+fn is_protected(url: &str) -> bool {
+    let Ok(uri) = url.parse::<ureq::http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or("");
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => loopback,
+        _ => false,
     }
 }
 

@@ -17,11 +17,29 @@ pub enum ServeError {
     },
     /// An address that other machines reach, without a token.
     #[error(
-        "{address} can be reached from other machines: set a token (--token-file), and put TLS in front of it, or listen on 127.0.0.1"
+        "{address} can be reached from other machines: set a token (--token-file), or listen on 127.0.0.1"
     )]
     Unprotected {
         /// The address.
         address: SocketAddr,
+    },
+    /// An address that other machines reach, without TLS, which this server does not speak.
+    #[error(
+        "{address} can be reached from other machines, which would send inputs and the token in the clear: listen on \
+         127.0.0.1 behind a proxy that ends TLS; if that proxy is on another machine of a network of yours, say \
+         --allow-plain-http"
+    )]
+    PlainHttp {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// An endpoint's address by which inputs and the token would travel in the clear.
+    #[error(
+        "the endpoint {url} needs https://: only a server on this machine (127.0.0.1) is spoken to by http://"
+    )]
+    InsecureEndpoint {
+        /// The address.
+        url: String,
     },
     /// A model cannot be loaded.
     #[error("model '{name}' ({path}): {message}", path = path.display())]

@@ -3,7 +3,7 @@
 use crate::ServeError;
 use crate::protocol::{ErrorBody, InferRequest, InferResponse, ModelMetadata, ServerMetadata};
 use crate::worker::{Refusal, Worker};
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+
+/// Bytes of a request that are counted at once.
+const BLOCK: usize = 1024;
 
 /// A model to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +37,17 @@ pub struct ServeOptions {
     pub address: SocketAddr,
     /// Bearer token that requests must carry. Needed for any address but loopback.
     pub token: Option<String>,
+    /// Listen on other addresses than loopback though this server speaks no TLS: something in front of it does.
+    pub allow_plain_http: bool,
     /// Threads a model computes with.
     pub threads: usize,
     /// Requests that may wait for a model; more are refused with 503.
     pub queue: usize,
     /// Largest request body, bytes.
     pub max_body: usize,
+    /// Most bytes of requests at a time, over all models; more are refused with 503 before they are read. A request
+    /// counts from its head to its answer, by its `Content-Length`, or as [`Self::max_body`] without one.
+    pub max_bodies: usize,
     /// Longest time one request may take, its wait in line included.
     pub timeout: Duration,
 }
@@ -49,9 +57,11 @@ impl Default for ServeOptions {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 8600)),
             token: None,
+            allow_plain_http: false,
             threads: 1,
             queue: 64,
             max_body: 64 << 20,
+            max_bodies: 128 << 20,
             timeout: Duration::from_secs(30),
         }
     }
@@ -61,6 +71,8 @@ impl Default for ServeOptions {
 pub struct Server {
     models: BTreeMap<String, BTreeMap<String, Worker>>,
     options: ServeOptions,
+    /// [`ServeOptions::max_bodies`] in blocks.
+    room: Semaphore,
 }
 
 /// A server that listens. Dropping it stops it.
@@ -76,10 +88,15 @@ impl Server {
     /// Loads the models.
     ///
     /// # Errors
-    /// [`ServeError::Unprotected`], [`ServeError::Model`], [`ServeError::DoubleModel`].
+    /// [`ServeError::Unprotected`], [`ServeError::PlainHttp`], [`ServeError::Model`], [`ServeError::DoubleModel`].
     pub fn load(models: &[ModelSource], options: ServeOptions) -> Result<Self, ServeError> {
         if !options.address.ip().is_loopback() && options.token.is_none() {
             return Err(ServeError::Unprotected {
+                address: options.address,
+            });
+        }
+        if !options.address.ip().is_loopback() && !options.allow_plain_http {
+            return Err(ServeError::PlainHttp {
                 address: options.address,
             });
         }
@@ -97,9 +114,11 @@ impl Server {
                 Worker::start(source, options.threads, options.queue)?,
             );
         }
+        let room = Semaphore::new(options.max_bodies.max(options.max_body).div_ceil(BLOCK));
         Ok(Self {
             models: loaded,
             options,
+            room,
         })
     }
 
@@ -133,6 +152,42 @@ impl Server {
             runtime: Some(runtime),
             done: Some(done),
         })
+    }
+
+    /// Room for a request's body, before any of it is read.
+    fn room_for(&self, request: &Request) -> Result<SemaphorePermit<'_>, Failure> {
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let length = length.unwrap_or(self.options.max_body);
+        if length > self.options.max_body {
+            return Err(self.too_long());
+        }
+        u32::try_from(length.div_ceil(BLOCK))
+            .ok()
+            .and_then(|blocks| self.room.try_acquire_many(blocks).ok())
+            .ok_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time"))
+    }
+
+    fn too_long(&self) -> Failure {
+        let message = format!("a request has at most {} bytes", self.options.max_body);
+        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    async fn read(&self, request: Request) -> Result<InferRequest, Failure> {
+        // Pages in a browser cannot send this type to another site without its leave.
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("");
+        if kind.split(';').next().map(str::trim) != Some("application/json") {
+            let message = "a request is 'Content-Type: application/json'";
+            return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        }
+        let body = axum::body::to_bytes(request.into_body(), self.options.max_body);
+        let bytes = tokio::time::timeout(self.options.timeout, body)
+            .await
+            .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"))?
+            .map_err(|_| self.too_long())?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
     }
 
     fn find(&self, name: &str, version: Option<&str>) -> Result<(&str, &Worker), Failure> {
@@ -214,7 +269,6 @@ impl IntoResponse for Failure {
 }
 
 fn router(server: Arc<Server>) -> Router {
-    let max_body = server.options.max_body;
     Router::new()
         .route("/v2", get(metadata))
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
@@ -225,7 +279,6 @@ fn router(server: Arc<Server>) -> Router {
         .route("/v2/models/{name}/versions/{version}", get(version))
         .route("/v2/models/{name}/versions/{version}/ready", get(version_ready))
         .route("/v2/models/{name}/versions/{version}/infer", post(infer_version))
-        .layer(DefaultBodyLimit::max(max_body))
         .layer(axum::middleware::from_fn_with_state(server.clone(), authorise))
         .with_state(server)
 }
@@ -309,32 +362,31 @@ async fn version_ready(
     server.find(&name, Some(&version)).map(|_| StatusCode::OK)
 }
 
-type InferBody = Result<Json<InferRequest>, axum::extract::rejection::JsonRejection>;
-
 async fn infer(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
-    body: InferBody,
+    request: Request,
 ) -> Result<Json<InferResponse>, Failure> {
-    answer(&server, &name, None, body).await
+    answer(&server, &name, None, request).await
 }
 
 async fn infer_version(
     State(server): State<Arc<Server>>,
     Path((name, version)): Path<(String, String)>,
-    body: InferBody,
+    request: Request,
 ) -> Result<Json<InferResponse>, Failure> {
-    answer(&server, &name, Some(&version), body).await
+    answer(&server, &name, Some(&version), request).await
 }
 
 async fn answer(
     server: &Server,
     name: &str,
     version: Option<&str>,
-    body: InferBody,
+    request: Request,
 ) -> Result<Json<InferResponse>, Failure> {
-    let Json(request) = body.map_err(|rejection| Failure::new(rejection.status(), rejection.body_text()))?;
     let (version, worker) = server.find(name, version)?;
+    let _room = server.room_for(&request)?;
+    let request = server.read(request).await?;
     let id = request.id.clone();
     let outputs = tokio::time::timeout(server.options.timeout, worker.infer(request))
         .await

@@ -1,6 +1,10 @@
 use crate::protocol::{TensorData, TensorMetadata};
-use sanderling_session::Tensor;
+use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server};
+use sanderling_bundle::{BundleBuilder, Dim as SpecDim, Manifest, ValueSpec};
+use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
+use sanderling_session::{DType, Tensor};
 use serde_json::json;
+use std::path::Path;
 
 fn data(datatype: &str, shape: &[usize], data: serde_json::Value) -> TensorData {
     TensorData {
@@ -69,4 +73,140 @@ fn open_dimensions_take_any_size() {
     assert!(meta.takes(&[7, 3]));
     assert!(!meta.takes(&[7, 4]));
     assert!(!meta.takes(&[3]));
+}
+
+#[test]
+fn inputs_leave_the_machine_by_tls_only() {
+    for url in [
+        "https://models.example",
+        "http://127.0.0.1:8600",
+        "http://[::1]:8600/v2",
+        "HTTP://localhost",
+    ] {
+        assert!(HttpEndpoint::new(url, Some("token")).is_ok(), "{url}");
+    }
+    for url in [
+        "http://models.example",
+        "HTTP://10.0.0.1:8600",
+        "http://127.0.0.1:80@models.example",
+        "http://127.0.0.1.models.example",
+        "models.example",
+        "",
+    ] {
+        let refused = HttpEndpoint::new(url, None).err();
+        assert!(
+            matches!(refused, Some(ServeError::InsecureEndpoint { .. })),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn other_machines_are_served_only_where_asked_for() {
+    let options = |token: Option<&str>, allow_plain_http| ServeOptions {
+        address: ([0, 0, 0, 0], 0).into(),
+        token: token.map(str::to_string),
+        allow_plain_http,
+        ..ServeOptions::default()
+    };
+    let refused = |options| Server::load(&[], options).err();
+    assert!(matches!(
+        refused(options(None, true)),
+        Some(ServeError::Unprotected { .. })
+    ));
+    assert!(matches!(
+        refused(options(Some("token"), false)),
+        Some(ServeError::PlainHttp { .. })
+    ));
+    assert!(refused(options(Some("token"), true)).is_none());
+}
+
+/// A bundle with y = softmax(x), x [1, 2], as model `tiny`.
+fn tiny_model(folder: &Path) -> ModelSource {
+    let mut graph = Graph::default();
+    let [x, y] = ["x", "y"].map(|name| {
+        graph.add_value(Value {
+            name: name.into(),
+            ty: Some(TensorType {
+                dtype: DType::F32,
+                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
+            }),
+            constant: None,
+        })
+    });
+    graph.nodes = vec![Node {
+        op_type: "Softmax".into(),
+        opset: 13,
+        inputs: vec![Some(x)],
+        outputs: vec![Some(y)],
+        ..Node::default()
+    }];
+    (graph.inputs, graph.outputs) = (vec![x], vec![y]);
+    let spec = |name: &str| ValueSpec {
+        name: name.into(),
+        dtype: DType::F32,
+        dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
+        range: None,
+        layout: None,
+        semantic: None,
+    };
+    let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
+    let mut builder = BundleBuilder::new(Manifest {
+        name: "tiny".into(),
+        version: "1".into(),
+        inputs: vec![spec("x")],
+        outputs: vec![spec("y")],
+        operators: vec!["ai.onnx:Softmax".into()],
+        ..Manifest::default()
+    });
+    builder.plan("any", bytes).unwrap();
+    let path = folder.join("tiny.sdl");
+    std::fs::write(&path, builder.finish().unwrap()).unwrap();
+    ModelSource {
+        name: "tiny".into(),
+        version: "1".into(),
+        path,
+    }
+}
+
+/// A body is counted before it is read: its head alone takes the room, another one is refused at once.
+#[test]
+fn bodies_are_refused_before_they_are_read() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let source = tiny_model(folder.path());
+    let options = ServeOptions {
+        address: ([127, 0, 0, 1], 0).into(),
+        max_body: 4096,
+        max_bodies: 4096,
+        ..ServeOptions::default()
+    };
+    let running = Server::load(&[source], options).unwrap().start().unwrap();
+    let begin = |length: usize| {
+        let mut stream = std::net::TcpStream::connect(running.address).unwrap();
+        write!(
+            stream,
+            "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    };
+    let status = |mut stream: std::net::TcpStream| {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    assert_eq!(status(begin(4097)), "413");
+    let mut first = begin(4096);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(
+        status(begin(4096)),
+        "503",
+        "the first one's head took all the room"
+    );
+    first.write_all(&[b' '; 4096]).unwrap();
+    assert_eq!(status(first), "400");
+    let mut next = begin(2);
+    next.write_all(b"{}").unwrap();
+    assert_eq!(status(next), "400", "and gives it back");
 }

@@ -24,7 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) fn until_stopped() -> anyhow::Result<()> {
     let (stop, stopped) = std::sync::mpsc::channel();
     // Nobody listens to a second signal: the first is being obeyed.
-    ctrlc::set_handler(move || stop.send(()).unwrap_or(()))?;
+    on_stop(move || stop.send(()).unwrap_or(()))?;
     Ok(stopped.recv()?)
 }
 
@@ -37,6 +37,11 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
         Ok(threads) if (1..=MAX_THREADS).contains(&threads) => Ok(threads),
         _ => Err(format!("give 1 to {MAX_THREADS}")),
     }
+}
+
+/// Calls `stop` at Ctrl-C or SIGTERM.
+pub(crate) fn on_stop(stop: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(stop)?)
 }
 
 /// The system's clock, once: libraries take time as an argument.

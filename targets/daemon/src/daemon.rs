@@ -1,16 +1,20 @@
-//! Starting and stopping a device.
+//! Starting, watching and stopping a device.
+//!
+//! A device is two threads, and it lives only as long as both: [`Daemon::wait`] returns when either has ended, so that
+//! the process ends with an error that says what died, a supervisor starts it anew, and the count of starts on trial
+//! takes notice of an image that kills it.
 
 use crate::engine::Engine;
 use crate::error::DaemonError;
 use crate::feed::Feed;
 use crate::log::AnswerLog;
-use crate::worker::{CascadeOptions, Command, Pace, Parts, Worker};
+use crate::worker::{Cascade, CascadeOptions, Command, Pace, Parts, Worker};
 use sanderling_bundle::FORMAT_MAJOR;
 use sanderling_drivers::{DriverError, Handle, Host, Options};
 use sanderling_session::{RUNTIME_VERSION, operators};
 use sanderling_wire::{DeviceId, RuntimeInfo};
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 /// What a device does.
@@ -47,6 +51,35 @@ pub fn runtime_info(memory_limit: u64) -> RuntimeInfo {
     }
 }
 
+/// The names of the two threads.
+const AGENT: &str = "sanderling-agent";
+const WORKER: &str = "sanderling-serve";
+
+/// Told when a thread ends, however it ends, or somebody wants the device to stop.
+struct End;
+
+/// Says so when it is dropped: a panic drops it, too.
+struct Tells(Sender<End>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        // Nobody waits any more if this fails.
+        drop(self.0.send(End));
+    }
+}
+
+/// Ends [`Daemon::wait`], from any thread; a signal handler's, for example.
+#[derive(Clone)]
+pub struct Stopper(Sender<End>);
+
+impl Stopper {
+    /// Asks the device to stop.
+    pub fn stop(&self) {
+        // A device that is gone has stopped.
+        drop(self.0.send(End));
+    }
+}
+
 /// A running device.
 pub struct Daemon {
     device: DeviceId,
@@ -54,6 +87,7 @@ pub struct Daemon {
     worker: Sender<Command>,
     agent_thread: JoinHandle<Result<(), DriverError>>,
     worker_thread: JoinHandle<()>,
+    ends: (Sender<End>, Receiver<End>),
 }
 
 impl Daemon {
@@ -62,6 +96,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`].
     pub fn start(options: DaemonOptions) -> Result<Self, DaemonError> {
+        let cascade = options.cascade.map(Cascade::new).transpose()?;
         let log = AnswerLog::open(options.answers.as_deref())?;
         let (worker, commands) = channel();
         let host = Host::open(
@@ -79,24 +114,20 @@ impl Daemon {
             commands,
             feed,
             pace: options.pace,
-            cascade: options.cascade,
+            cascade,
             log,
             seed: u64::from_le_bytes(head),
         };
-        let worker_thread = std::thread::Builder::new()
-            .name("sanderling-serve".to_string())
-            .spawn(move || Worker::new(parts).run())
-            .map_err(|source| DaemonError::Io {
-                path: "a thread that serves".into(),
-                source,
-            })?;
-        let agent_thread = host.spawn()?;
+        let ends = channel();
+        let worker_thread = spawn(WORKER, &ends.0, move || Worker::new(parts).run())?;
+        let agent_thread = spawn(AGENT, &ends.0, move || host.run())?;
         Ok(Self {
             device,
             handle,
             worker,
             agent_thread,
             worker_thread,
+            ends,
         })
     }
 
@@ -112,22 +143,131 @@ impl Daemon {
         self.handle.clone()
     }
 
+    /// What ends [`Self::wait`].
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.ends.0.clone())
+    }
+
+    /// Waits until it is told to stop or a thread ends, then stops.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub fn wait(self) -> Result<(), DaemonError> {
+        // This holds a sender itself: there is always somebody to hear from.
+        drop(self.ends.1.recv());
+        self.stop()
+    }
+
     /// Stops: counts what was answered, puts telemetry on the disk.
     ///
     /// # Errors
-    /// [`DaemonError::Driver`] where the agent could not put its telemetry on the disk.
+    /// [`DaemonError::Died`] where a thread had ended by itself; [`DaemonError::Driver`] where the agent could not put
+    /// its telemetry on the disk.
     pub fn stop(self) -> Result<(), DaemonError> {
-        // The worker first: its last window goes to the agent. Either may have ended by itself.
-        drop(self.worker.send(Command::Stop));
-        drop(self.worker_thread.join());
+        // The worker first: its last window goes to the agent. A worker that takes no command has ended.
+        let ended = self.worker_thread.is_finished() | self.worker.send(Command::Stop).is_err();
+        let worker = join(WORKER, self.worker_thread);
         self.handle.stop();
-        join(self.agent_thread)
+        let agent = join(AGENT, self.agent_thread);
+        worker?;
+        if ended {
+            return Err(DaemonError::Died {
+                thread: WORKER,
+                words: "it ended though nobody told it to".to_string(),
+            });
+        }
+        Ok(agent??)
     }
 }
 
-fn join(thread: JoinHandle<Result<(), DriverError>>) -> Result<(), DaemonError> {
-    match thread.join() {
-        Ok(result) => Ok(result?),
-        Err(panic) => std::panic::resume_unwind(panic),
+fn spawn<T: Send + 'static>(
+    name: &str,
+    ends: &Sender<End>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, DaemonError> {
+    let tells = Tells(ends.clone());
+    let work = move || {
+        let _tells = tells;
+        work()
+    };
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(work)
+        .map_err(|source| DaemonError::Io {
+            path: format!("the thread {name}").into(),
+            source,
+        })
+}
+
+fn join<T>(name: &'static str, thread: JoinHandle<T>) -> Result<T, DaemonError> {
+    thread.join().map_err(|panic| {
+        let words = panic
+            .downcast_ref::<&str>()
+            .map(|words| (*words).to_string())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        DaemonError::Died {
+            thread: name,
+            words: format!("it panicked: {words}"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_wire::{Digest, EnrolmentString, HardwareId};
+    use std::path::Path;
+
+    fn device(state: &Path) -> Daemon {
+        let hardware = HardwareId::new("test-board").unwrap();
+        let mut agent = Options::new(state, hardware, runtime_info(0));
+        agent.enrolment = Some(EnrolmentString {
+            server: "http://127.0.0.1:1".to_string(),
+            token: "nobody listens there".to_string(),
+            image_root: Digest([1; 32]),
+            director_root: Digest([2; 32]),
+            tls_ca: None,
+        });
+        Daemon::start(DaemonOptions {
+            agent,
+            inputs: Vec::new(),
+            pace: Pace::default(),
+            cascade: None,
+            answers: None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn stops_when_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = device(folder.path());
+        daemon.stopper().stop();
+        daemon.wait().unwrap();
+    }
+
+    #[test]
+    fn a_serving_thread_that_ends_ends_the_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = device(folder.path());
+        daemon.worker.send(Command::Stop).unwrap();
+        let error = daemon.wait().unwrap_err();
+        assert!(
+            matches!(error, DaemonError::Died { thread: WORKER, .. }),
+            "{error}"
+        );
+        // The folder is free for the next start.
+        device(folder.path()).stop().unwrap();
+    }
+
+    #[test]
+    fn a_panic_is_told_and_named() {
+        let (ends, told) = channel();
+        let thread = spawn(WORKER, &ends, || panic!("kernel {}", 7)).unwrap();
+        told.recv().unwrap();
+        let error = join::<()>(WORKER, thread).unwrap_err().to_string();
+        assert!(error.contains("kernel 7") && error.contains(WORKER), "{error}");
     }
 }

@@ -1,20 +1,31 @@
-//! What keeps a daemon from starting.
+//! What keeps a daemon from starting, or ends it.
 
 use sanderling_drivers::DriverError;
 use std::path::PathBuf;
 
-/// Why a daemon did not start.
+/// Why a daemon did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DaemonError {
     /// The agent or its state folder.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The cascade's endpoint.
+    #[error(transparent)]
+    Cascade(#[from] sanderling_serve::ServeError),
     /// A folder of inputs that is not there.
     #[error("{}: there is no such folder of inputs; make it, or correct --inputs", path.display())]
     NoInputs {
         /// The folder.
         path: PathBuf,
+    },
+    /// A thread of the device ended: the process has to end, so that it is started anew.
+    #[error("the thread {thread} of this device died: {words}; start the device again")]
+    Died {
+        /// Which.
+        thread: &'static str,
+        /// Its last words.
+        words: String,
     },
     /// A file that cannot be written.
     #[error("{}: {source}", path.display())]

@@ -23,7 +23,7 @@ mod recent;
 mod window;
 mod worker;
 
-pub use daemon::{Daemon, DaemonOptions, runtime_info};
+pub use daemon::{Daemon, DaemonOptions, Stopper, runtime_info};
 pub use error::DaemonError;
 pub use log::AnswerLine;
 pub use worker::{CascadeOptions, Pace};

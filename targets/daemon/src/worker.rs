@@ -6,13 +6,13 @@ use crate::log::{AnswerLine, AnswerLog};
 use crate::recent::{InputHash, Recent, unit};
 use crate::window::{Counted, Window};
 use sanderling_agent::Running;
-use sanderling_drivers::{Handle, ModelFile, Models};
-use sanderling_serve::HttpEndpoint;
+use sanderling_drivers::{Handle, ModelFile, Models, Paired};
+use sanderling_serve::{HttpEndpoint, ServeError};
 use sanderling_session::{
     Answer, CascadeAnswer, CascadeConfig, CascadePipeline, FileBlocks, Input, Pipeline, SessionError, Source,
     SystemHost,
 };
-use sanderling_wire::{Digest, Event, EventKind, PairedOutcome, RolloutId};
+use sanderling_wire::{Digest, Event, EventKind, PairedOutcome};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Default for Pace {
 /// Where answers go that the device is not sure of.
 #[derive(Debug, Clone)]
 pub struct CascadeOptions {
-    /// Base address of an Open Inference Protocol v2 server.
+    /// Base address of an Open Inference Protocol v2 server: `https://`, or `http://` on this machine.
     pub url: String,
     /// Bearer token.
     pub token: Option<String>,
@@ -58,6 +58,19 @@ pub struct CascadeOptions {
     pub model: Option<String>,
     /// Confidence below which the cloud is asked; by default what the bundle says.
     pub threshold: Option<f32>,
+}
+
+/// A cascade's end: how it is used, and how it is spoken to.
+pub(crate) struct Cascade {
+    options: CascadeOptions,
+    endpoint: HttpEndpoint,
+}
+
+impl Cascade {
+    pub(crate) fn new(options: CascadeOptions) -> Result<Self, ServeError> {
+        let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref())?;
+        Ok(Self { options, endpoint })
+    }
 }
 
 /// What the engine asks of the worker.
@@ -85,7 +98,8 @@ enum Model {
 /// The image that runs beside it.
 struct Beside {
     pipeline: Pipeline,
-    rollout: RolloutId,
+    /// What is compared, and the outcomes that wait to be sent.
+    paired: Paired,
     seen: HashSet<u64>,
     /// Remembered inputs that are still to be compared.
     backlog: VecDeque<(InputHash, FileBlocks)>,
@@ -97,7 +111,7 @@ pub(crate) struct Parts {
     pub(crate) commands: Receiver<Command>,
     pub(crate) feed: Feed,
     pub(crate) pace: Pace,
-    pub(crate) cascade: Option<CascadeOptions>,
+    pub(crate) cascade: Option<Cascade>,
     pub(crate) log: AnswerLog,
     /// Differs between devices: keeps their retries apart.
     pub(crate) seed: u64,
@@ -110,7 +124,6 @@ pub(crate) struct Worker {
     beside: Option<Beside>,
     recent: Recent<FileBlocks>,
     window: Option<Window>,
-    outcomes: Vec<PairedOutcome>,
     outcomes_since: Instant,
     cloud_is_away: bool,
 }
@@ -124,7 +137,6 @@ impl Worker {
             beside: None,
             recent,
             window: None,
-            outcomes: Vec::new(),
             outcomes_since: Instant::now(),
             cloud_is_away: false,
         }
@@ -164,14 +176,22 @@ impl Worker {
     }
 
     fn serve(&mut self, models: Models) -> Result<Running, String> {
-        let answer = models.answer.map(|file| self.activate(&file)).transpose()?;
+        let paired = models.paired();
+        // The images before go on answering if this one does not load.
+        let answer = models
+            .answer
+            .map(|file| pipeline(&file).map(|pipeline| (file.digest(), pipeline)));
+        let answer = answer.transpose()?;
         self.flush_outcomes();
         self.close_window();
-        self.active = answer;
-        self.beside = models
-            .beside
-            .zip(models.rollout)
-            .and_then(|(file, rollout)| self.put_beside(&file, rollout));
+        let before = self.active.take().map(|active| active.model);
+        self.active = answer.map(|(image, pipeline)| Active {
+            image,
+            model: self.model(before, pipeline),
+        });
+        self.beside = paired
+            .zip(models.beside)
+            .and_then(|(paired, file)| self.put_beside(&file, paired));
         Ok(if self.beside.is_some() {
             Running::Compared
         } else {
@@ -179,25 +199,20 @@ impl Worker {
         })
     }
 
-    fn activate(&self, file: &ModelFile) -> Result<Active, String> {
-        let pipeline = pipeline(file)?;
-        let model = match &self.parts.cascade {
+    fn model(&self, before: Option<Model>, pipeline: Pipeline) -> Model {
+        match &self.parts.cascade {
             None => Model::Alone(Box::new(pipeline)),
-            Some(options) => Model::Cascade(Box::new(cascade(pipeline, options, self.parts.seed))),
-        };
-        Ok(Active {
-            image: file.digest(),
-            model,
-        })
+            Some(end) => Model::Cascade(Box::new(cascade(before, pipeline, end, self.parts.seed))),
+        }
     }
 
-    fn put_beside(&self, file: &ModelFile, rollout: RolloutId) -> Option<Beside> {
+    fn put_beside(&self, file: &ModelFile, paired: Paired) -> Option<Beside> {
         match pipeline(file) {
             Ok(pipeline) => {
                 let backlog = self.backlog(&pipeline);
                 Some(Beside {
                     pipeline,
-                    rollout,
+                    paired,
                     seen: HashSet::new(),
                     backlog,
                 })
@@ -282,12 +297,12 @@ impl Worker {
     /// Runs the image beside on the same input and keeps whether both decide alike.
     fn compare(&mut self, hash: InputHash, blocks: &FileBlocks, new: &Answer) {
         let Some(beside) = &mut self.beside else { return };
-        let unit = unit(beside.rollout, &hash);
+        let unit = unit(beside.paired.rollout, &hash);
         if beside.seen.len() >= MAX_UNITS || !beside.seen.insert(unit) {
             return;
         }
         match beside.pipeline.answer(&Input::Ends(blocks.ends()), Some(1)) {
-            Ok(old) => self.outcomes.push(PairedOutcome {
+            Ok(old) => beside.paired.outcomes.push(PairedOutcome {
                 unit,
                 agree: old.label == new.label,
             }),
@@ -309,7 +324,11 @@ impl Worker {
 
     fn flush(&mut self, all: bool) {
         let waited = self.outcomes_since.elapsed() >= OUTCOMES_WAIT;
-        if all || waited || self.outcomes.len() >= OUTCOMES {
+        let many = self
+            .beside
+            .as_ref()
+            .is_some_and(|beside| beside.paired.outcomes.len() >= OUTCOMES);
+        if all || waited || many {
             self.flush_outcomes();
         }
         let due = self
@@ -323,8 +342,10 @@ impl Worker {
 
     fn flush_outcomes(&mut self) {
         self.outcomes_since = Instant::now();
-        if !self.outcomes.is_empty() {
-            self.parts.handle.paired(std::mem::take(&mut self.outcomes));
+        let paired = self.beside.as_mut().map(|beside| &mut beside.paired);
+        if let Some(paired) = paired.filter(|paired| !paired.outcomes.is_empty()) {
+            let outcomes = std::mem::take(&mut paired.outcomes);
+            self.parts.handle.paired(Paired { outcomes, ..*paired });
         }
     }
 
@@ -355,7 +376,10 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
     Pipeline::new(load(file)?).map_err(|error| error.to_string())
 }
 
-fn cascade(pipeline: Pipeline, options: &CascadeOptions, seed: u64) -> CascadePipeline {
+/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, cached answers)
+/// goes on, as long as the same model is asked there.
+fn cascade(before: Option<Model>, pipeline: Pipeline, end: &Cascade, seed: u64) -> CascadePipeline {
+    let options = &end.options;
     let manifest = pipeline.session().manifest();
     let defaults = manifest.and_then(|manifest| manifest.cascade.clone());
     let name = manifest.map(|manifest| manifest.name.clone()).unwrap_or_default();
@@ -371,14 +395,17 @@ fn cascade(pipeline: Pipeline, options: &CascadeOptions, seed: u64) -> CascadePi
     {
         config.threshold = threshold;
     }
-    let endpoint = HttpEndpoint::new(&options.url, options.token.as_deref());
-    CascadePipeline::new(
-        pipeline,
-        config,
-        model,
-        Box::new(endpoint),
-        Box::new(SystemHost::new(seed)),
-    )
+    match before {
+        Some(Model::Cascade(mut cascade)) if cascade.model() == model => {
+            cascade.replace_pipeline(pipeline);
+            cascade.set_threshold(config.threshold);
+            *cascade
+        }
+        _ => {
+            let (endpoint, host) = (Box::new(end.endpoint.clone()), Box::new(SystemHost::new(seed)));
+            CascadePipeline::new(pipeline, config, model, endpoint, host)
+        }
+    }
 }
 
 /// An answer without a cascade.
@@ -429,5 +456,103 @@ fn line(file: &Path, answer: &CascadeAnswer, image: Digest, micros: u64) -> Answ
         source: format!("{:?}", answer.source).to_lowercase(),
         degraded: answer.degraded.as_ref().map(|why| format!("{why:?}")),
         micros,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_bundle::{
+        BundleBuilder, Classification, Dim as SpecDim, Label, Manifest, PostProcessing, PostStep, ValueSpec,
+    };
+    use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
+    use sanderling_session::cascade::CascadeCounters;
+    use sanderling_session::{DType, ModelBytes, Session, SessionOptions, Tensor};
+
+    /// y = softmax(x), x [1, 2], two labels.
+    fn sides(name: &str) -> Pipeline {
+        let mut graph = Graph::default();
+        let ty = || {
+            Some(TensorType {
+                dtype: DType::F32,
+                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
+            })
+        };
+        let [x, y] = ["x", "y"].map(|name| {
+            graph.add_value(Value {
+                name: name.into(),
+                ty: ty(),
+                constant: None,
+            })
+        });
+        graph.nodes = vec![Node {
+            op_type: "Softmax".into(),
+            opset: 13,
+            inputs: vec![Some(x)],
+            outputs: vec![Some(y)],
+            ..Node::default()
+        }];
+        (graph.inputs, graph.outputs) = (vec![x], vec![y]);
+        let spec = |name: &str| ValueSpec {
+            name: name.into(),
+            dtype: DType::F32,
+            dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
+            range: None,
+            layout: None,
+            semantic: None,
+        };
+        let label = |name: &str| Label {
+            name: name.into(),
+            answer: None,
+            threshold: None,
+            below_threshold: None,
+        };
+        let classes = Classification {
+            labels: vec![label("left"), label("right")],
+            softmax: false,
+            top_k: 1,
+            threshold: 0.0,
+        };
+        let manifest = Manifest {
+            name: name.into(),
+            version: "1".into(),
+            inputs: vec![spec("x")],
+            outputs: vec![spec("y")],
+            post: vec![PostProcessing {
+                output: "y".into(),
+                step: PostStep::Classification(classes),
+            }],
+            operators: vec!["ai.onnx:Softmax".into()],
+            ..Manifest::default()
+        };
+        let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
+        let mut builder = BundleBuilder::new(manifest);
+        builder.plan("any", bytes).unwrap();
+        let bytes = ModelBytes::copy_of(&builder.finish().unwrap());
+        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_new_version_keeps_what_is_known_of_the_endpoint() {
+        let end = Cascade::new(CascadeOptions {
+            // Nobody listens on the port for discarding.
+            url: "http://127.0.0.1:9".into(),
+            token: None,
+            model: None,
+            threshold: Some(0.9),
+        })
+        .unwrap();
+        let mut first = cascade(None, sides("sides"), &end, 1);
+        let unsure = Tensor::from_slice(&[1, 2], &[1.0f32, 0.9]).unwrap();
+        first.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
+        let known = first.counters();
+        assert_ne!(known, CascadeCounters::default());
+        let before = Some(Model::Cascade(Box::new(first)));
+        let second = cascade(before, sides("sides"), &end, 1);
+        assert_eq!(second.counters(), known);
+        // Another model there is another matter.
+        let before = Some(Model::Cascade(Box::new(second)));
+        let third = cascade(before, sides("others"), &end, 1);
+        assert_eq!(third.counters(), CascadeCounters::default());
     }
 }

@@ -29,7 +29,8 @@ use sanderling_wire::{
 const ENROLMENT: &str = "enrolment";
 /// Blob with the server's answer to it.
 const ENROLLED: &str = "enrolled";
-/// Most actions that wait for the host; an agent whose host takes none is of no use.
+/// Most actions that wait for the host. Reports make room for what has to be done, of which a handful can wait at most:
+/// one request, one self-test, and the newest of what is to be served and listened to.
 const MAX_ACTIONS: usize = 256;
 /// Most characters of an event's detail.
 const MAX_DETAIL: usize = 240;
@@ -176,7 +177,7 @@ impl<S: Storage> Agent<S> {
             Input::SelfTested { image, outcome } => self.on_self_tested(image, outcome, now),
             Input::Loaded { image, outcome } => self.on_loaded(image, outcome, now),
             Input::Served(window) => self.on_served(window, now),
-            Input::Paired(outcomes) => self.on_paired(outcomes, now),
+            Input::Paired(paired) => self.on_paired(paired, now),
             Input::Note(event) => self.record(now, RecordBody::Event(event)),
             Input::Dropped(records) => self.count_dropped(records),
         }
@@ -271,6 +272,20 @@ impl<S: Storage> Agent<S> {
     }
 
     pub(crate) fn act(&mut self, action: Action) {
+        match action {
+            Action::Serve(_) => self.actions.retain(|a| !matches!(a, Action::Serve(_))),
+            Action::Listen(_) => self.actions.retain(|a| !matches!(a, Action::Listen(_))),
+            Action::Cancel(id) => {
+                let waiting = self.actions.len();
+                self.actions
+                    .retain(|a| !matches!(a, Action::Http(request) if request.id == id));
+                if self.actions.len() < waiting {
+                    // The host never heard of it.
+                    return;
+                }
+            }
+            _ => {}
+        }
         if self.actions.len() >= MAX_ACTIONS {
             // Reports are for people; everything else has to be done.
             match self

@@ -33,7 +33,7 @@ impl<S: Storage> Agent<S> {
             return;
         };
         self.backoff.success();
-        if let Err(error) = self.slots.acknowledge(reply.acknowledged) {
+        if let Err(error) = self.slots.acknowledge(reply.acknowledged, self.entropy.number()) {
             self.trouble(Trouble::Slots(error));
         }
         let at_most = self.config.network.max_check_in_s;
@@ -68,6 +68,7 @@ impl<S: Storage> Agent<S> {
                 self.refresh = Some(Refresh::new(Walk::DirectorRoots));
             }
             Err(Trouble::Trust(error)) => self.refused(now, &error),
+            Err(Trouble::Slots(error)) => self.storage_failed(now, error),
             Err(trouble) => self.trouble(trouble),
         }
     }

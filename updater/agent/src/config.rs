@@ -37,7 +37,7 @@ pub struct TrialPolicy {
     pub max_boots: u8,
     /// Errors before their share counts.
     pub min_errors: u64,
-    /// Share of answers that may be errors.
+    /// Share of what was asked (answers and errors) that may be errors.
     pub max_error_share: f64,
     /// Latency that 95 % of the answers of a window must keep to, microseconds.
     pub max_p95_us: Option<f64>,

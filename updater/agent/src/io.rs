@@ -179,11 +179,24 @@ pub enum Input<'a> {
     /// Answers given in a stretch of time; send one every few seconds.
     Served(ServingWindow),
     /// Inputs that both images of an [`Action::Serve`] answered.
-    Paired(Vec<PairedOutcome>),
+    Paired(Paired),
     /// Something else worth keeping: of the cascade, say.
     Note(Event),
     /// Telemetry that the host had no room for.
     Dropped(u64),
+}
+
+/// Outcomes with what they compare: they may come after the agent has told the host to serve something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paired {
+    /// The rollout that compares, as in [`Serving::rollout`].
+    pub rollout: RolloutId,
+    /// The new image.
+    pub new: Digest,
+    /// The image before it.
+    pub old: Digest,
+    /// One an input.
+    pub outcomes: Vec<PairedOutcome>,
 }
 
 /// What the device is to answer from.
@@ -197,6 +210,26 @@ pub struct Serving {
     pub rollout: Option<RolloutId>,
     /// Whether `answer` is on trial.
     pub trial: bool,
+    /// Whether `beside` is the new image of the two, which only looks on; else `answer` is.
+    pub shadow: bool,
+}
+
+impl Serving {
+    /// The new and the old image of the two that are compared; none where nothing runs beside.
+    #[must_use]
+    pub fn new_and_old(&self) -> Option<(Digest, Digest)> {
+        let (answer, beside) = self.answer.zip(self.beside)?;
+        let (answer, beside) = (answer.image.digest, beside.image.digest);
+        Some(if self.shadow {
+            (beside, answer)
+        } else {
+            (answer, beside)
+        })
+    }
+
+    pub(crate) fn compares(&self, rollout: RolloutId, new: Digest, old: Digest) -> bool {
+        self.rollout == Some(rollout) && self.new_and_old() == Some((new, old))
+    }
 }
 
 /// What the host shall do.

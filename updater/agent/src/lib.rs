@@ -40,6 +40,6 @@ pub use agent::Agent;
 pub use config::{Config, NetworkPolicy, TrialPolicy};
 pub use error::{AgentError, Trouble};
 pub use io::{
-    Action, Entropy, HttpRequest, Input, Method, Now, Report, RequestId, ResponseHead, Running, Serving,
-    TransportError,
+    Action, Entropy, HttpRequest, Input, Method, Now, Paired, Report, RequestId, ResponseHead, Running,
+    Serving, TransportError,
 };

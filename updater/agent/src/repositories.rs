@@ -1,8 +1,9 @@
 //! What the device trusts of its two repositories, kept as blobs on its medium.
 //!
 //! Every blob is the bytes that were verified, under a fixed name, and is verified again at each start against the
-//! roots, which are walked from the pinned first one. A blob is written when its content was accepted and before
-//! anything is done because of it.
+//! roots, which are walked from the pinned first one. New content is verified on a copy of what is trusted, then
+//! written, and only then trusted: on a medium that takes no blob the device stays where it was, and a restart never
+//! finds an older version than the one acted upon.
 
 use crate::error::Trouble;
 use alloc::format;
@@ -37,7 +38,7 @@ impl Repository {
 }
 
 /// The trusted metadata of both.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Repositories {
     pins: (RootPin, RootPin),
     limits: Limits,
@@ -158,34 +159,36 @@ impl Repositories {
         &self.limits
     }
 
-    /// Takes the pinned first root, or the one after the trusted one, and stores it.
+    /// Takes the pinned first root, or the one after the trusted one, once it is stored.
     pub(crate) fn take_root<S: Storage>(
         &mut self,
         storage: &mut S,
         repository: Repository,
         bytes: &[u8],
     ) -> Result<(), Trouble> {
-        let is_first = self.root_version(repository) == 0;
-        self.follow(repository, bytes)?;
+        let mut next = self.clone();
+        let is_first = next.root_version(repository) == 0;
+        next.follow(repository, bytes)?;
         let version = if is_first {
             1
         } else {
-            self.root_version(repository)
+            next.root_version(repository)
         };
         storage.write_blob(&repository.root_blob(version), bytes)?;
         // Rotated keys take what they signed with them (TUF 1.0, 5.3.11).
         match repository {
-            Repository::Images if self.images.as_ref().is_some_and(|set| set.timestamp().is_none()) => {
+            Repository::Images if next.images.as_ref().is_some_and(|set| set.timestamp().is_none()) => {
                 storage.remove_blob(TIMESTAMP)?;
                 storage.remove_blob(SNAPSHOT)?;
             }
-            Repository::Director if self.document().is_none() => storage.remove_blob(DIRECTOR)?,
+            Repository::Director if next.document().is_none() => storage.remove_blob(DIRECTOR)?,
             Repository::Images | Repository::Director => {}
         }
+        *self = next;
         Ok(())
     }
 
-    /// Takes a metadata file of the image repository and stores it, unless it is a delegated role's.
+    /// Takes a metadata file of the image repository once it is stored; a delegated role's is kept in memory only.
     pub(crate) fn take_file<S: Storage>(
         &mut self,
         storage: &mut S,
@@ -193,11 +196,10 @@ impl Repositories {
         bytes: &[u8],
         now: UnixTime,
     ) -> Result<(), Trouble> {
-        let set = self
-            .images
-            .as_mut()
-            .ok_or(TrustError::NotLoaded { role: Role::Root })?;
-        if set.update(fetch, bytes, now)? == Change::Updated {
+        let trusted = self.images.as_mut();
+        let trusted = trusted.ok_or(TrustError::NotLoaded { role: Role::Root })?;
+        let mut next = trusted.clone();
+        if next.update(fetch, bytes, now)? == Change::Updated {
             match fetch.role {
                 Role::Timestamp => storage.write_blob(TIMESTAMP, bytes)?,
                 Role::Snapshot => storage.write_blob(SNAPSHOT, bytes)?,
@@ -205,10 +207,11 @@ impl Repositories {
                 _ => {}
             }
         }
+        *trusted = next;
         Ok(())
     }
 
-    /// Verifies a director document and stores it.
+    /// Verifies a director document and trusts it once it is stored.
     pub(crate) fn take_document<S: Storage>(
         &mut self,
         storage: &mut S,
@@ -216,17 +219,17 @@ impl Repositories {
         device: &DeviceIdentity,
         now: UnixTime,
     ) -> Result<(), Trouble> {
-        let director = self
-            .director
-            .as_mut()
-            .ok_or(TrustError::NotLoaded { role: Role::Root })?;
-        let is_new = director
+        let trusted = self.director.as_mut();
+        let trusted = trusted.ok_or(TrustError::NotLoaded { role: Role::Root })?;
+        let mut next = trusted.clone();
+        next.verify(bytes, device, now)?;
+        let is_stored = trusted
             .trusted()
-            .is_none_or(|document| document.bytes() != bytes);
-        director.verify(bytes, device, now)?;
-        if is_new {
+            .is_some_and(|document| document.bytes() == bytes);
+        if !is_stored {
             storage.write_blob(DIRECTOR, bytes)?;
         }
+        *trusted = next;
         Ok(())
     }
 

@@ -2,13 +2,12 @@
 
 use crate::agent::Agent;
 use crate::error::Trouble;
-use crate::io::{Action, Now, Running, Serving};
+use crate::io::{Action, Now, Paired, Running, Serving};
 use crate::watch::{Verdict, Watch};
 use alloc::string::String;
-use alloc::vec::Vec;
 use sanderling_slots::{Grade, ImageAt, Place, Slot, SlotState, Storage};
 use sanderling_trust::Mode;
-use sanderling_wire::{Digest, EventKind, PairedOutcome, RecordBody, ServingWindow};
+use sanderling_wire::{Digest, EventKind, RecordBody, ServingWindow};
 
 /// Most outcomes in one telemetry record.
 const MAX_OUTCOMES: usize = 512;
@@ -29,6 +28,7 @@ impl<S: Storage> Agent<S> {
             beside,
             rollout,
             trial,
+            shadow: shadow.is_some(),
         };
         if trial
             && self.trial_due.is_none()
@@ -160,33 +160,28 @@ impl<S: Storage> Agent<S> {
         }
     }
 
-    pub(crate) fn on_paired(&mut self, outcomes: Vec<PairedOutcome>, now: Now) {
-        let Serving {
-            answer: Some(answer),
-            beside: Some(beside),
-            rollout: Some(rollout),
-            ..
-        } = self.host.serving
-        else {
-            return;
-        };
-        self.watch.add_pairs(outcomes.len());
-        let (new, old) = if self.is_shadow(Some(beside)) {
-            (beside, answer)
-        } else {
-            (answer, beside)
-        };
+    pub(crate) fn on_paired(&mut self, paired: Paired, now: Now) {
+        let Paired {
+            rollout,
+            new,
+            old,
+            outcomes,
+        } = paired;
         for part in outcomes.chunks(MAX_OUTCOMES) {
-            let (new, old) = (new.image.digest, old.image.digest);
+            let outcomes = part.to_vec();
             self.record(
                 now,
                 RecordBody::Paired {
                     rollout,
                     new,
                     old,
-                    outcomes: part.to_vec(),
+                    outcomes,
                 },
             );
+        }
+        // What comes late is evidence for its own rollout, and none for the trial that runs now.
+        if self.host.serving.compares(rollout, new, old) {
+            self.watch.add_pairs(outcomes.len());
         }
         if self.watch.pairs() >= self.config.trial.max_pairs {
             self.serve(now);

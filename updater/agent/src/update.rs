@@ -57,21 +57,41 @@ impl<S: Storage> Agent<S> {
             self.goal = None;
             return self.serve(now);
         }
-        if self
-            .goal
-            .as_ref()
-            .is_some_and(|goal| goal.image.digest == digest && goal.mode == mode)
-        {
+        let standby = journal.standby().is_some_and(|at| at.image.digest == digest);
+        if self.goes_on(digest, mode, rollout, now) {
             return;
         }
         self.goal = None;
-        let standby = journal.standby().is_some_and(|at| at.image.digest == digest);
         if mode == Mode::Restore && standby {
             // Whoever rolls back is in a hurry, and nothing is installed: no need for fresh image metadata.
             self.restore(now);
         } else {
             self.refresh = Some(Refresh::new(Walk::Target(name)));
         }
+    }
+
+    /// Whether the goal there is the one asked for. A rollout begun again under another id takes it over with what is
+    /// done already, and the slot that holds the image: outcomes are the evidence of the rollout that asks now.
+    fn goes_on(&mut self, digest: Digest, mode: Mode, rollout: Option<RolloutId>, now: Now) -> bool {
+        let Some(goal) = &mut self.goal else { return false };
+        if goal.image.digest != digest || goal.mode != mode {
+            return false;
+        }
+        if goal.image.rollout == rollout {
+            return true;
+        }
+        goal.image.rollout = rollout;
+        let image = goal.image;
+        let testing = self.host.testing.as_mut();
+        if let Some(at) = testing.filter(|at| at.image.digest == digest) {
+            at.image = image;
+        }
+        if let Some((slot, _)) = self.held_slot(&digest)
+            && let Err(error) = self.slots.adopt(slot, image)
+        {
+            self.storage_failed(now, error);
+        }
+        true
     }
 
     /// Goes back to the standby that the director names.
@@ -230,7 +250,10 @@ impl<S: Storage> Agent<S> {
             }
         };
         if from == goal.image.length {
-            let at = self.slots.finish()?;
+            let ImageAt { place, .. } = self.slots.finish()?;
+            // The download may have begun for another rollout.
+            let image = goal.image;
+            let at = ImageAt { place, image };
             self.event(
                 now,
                 EventKind::Verified,

@@ -16,7 +16,7 @@ pub(crate) enum Verdict {
     FallBack(String),
 }
 
-/// Counts since the image was loaded.
+/// Counts since the image was loaded. Errors are counted apart from answers: what was asked is their sum.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
     since_ms: u64,
@@ -54,10 +54,11 @@ impl Watch {
     }
 
     fn errors_verdict(&self, policy: &TrialPolicy) -> Verdict {
-        let share = self.errors as f64 / self.answers.max(1) as f64;
+        let asked = self.answers.saturating_add(self.errors);
+        let share = self.errors as f64 / asked.max(1) as f64;
         if self.errors >= policy.min_errors && share > policy.max_error_share {
-            let (errors, answers) = (self.errors, self.answers);
-            Verdict::FallBack(format!("{errors} of {answers} answers ended in an error"))
+            let errors = self.errors;
+            Verdict::FallBack(format!("{errors} of {asked} inputs ended in an error"))
         } else {
             Verdict::Wait
         }
@@ -65,7 +66,7 @@ impl Watch {
 
     /// Whether starts before this one stop counting as crashes.
     pub(crate) fn is_healthy(&self, policy: &TrialPolicy) -> bool {
-        self.answers.saturating_sub(self.errors) >= policy.healthy_answers
+        self.answers >= policy.healthy_answers
     }
 
     /// Whether the image stands; `compared` says whether an old one runs beside it.
@@ -83,5 +84,51 @@ impl Watch {
     pub(crate) fn due_ms(&self, policy: &TrialPolicy) -> u64 {
         self.since_ms
             .saturating_add(u64::from(policy.min_seconds) * 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_wire::{Digest, Sketch};
+
+    fn watched(answers: u64, errors: u64, policy: &TrialPolicy) -> (Verdict, bool) {
+        let mut watch = Watch::begin(0);
+        let verdict = watch.add(
+            &ServingWindow {
+                image: Digest([0; 32]),
+                seconds: 1,
+                answers,
+                errors,
+                rejected_inputs: 0,
+                flagged_inputs: 0,
+                cascaded: 0,
+                degraded: 0,
+                latency_us: Sketch::new(),
+                confidence: [0; 10],
+                classes: alloc::vec::Vec::new(),
+            },
+            policy,
+        );
+        (verdict, watch.is_healthy(policy))
+    }
+
+    #[test]
+    fn errors_are_apart_from_answers() {
+        let policy = TrialPolicy {
+            min_errors: 3,
+            max_error_share: 0.5,
+            healthy_answers: 3,
+            ..TrialPolicy::default()
+        };
+        assert_eq!(
+            watched(3, 3, &policy),
+            (Verdict::Wait, true),
+            "half of six, and three good answers"
+        );
+        let (verdict, healthy) = watched(2, 3, &policy);
+        assert!(matches!(&verdict, Verdict::FallBack(why) if why.contains("3 of 5")));
+        assert!(!healthy);
+        assert!(matches!(watched(0, 3, &policy).0, Verdict::FallBack(_)));
     }
 }

@@ -6,11 +6,11 @@ mod fleet;
 
 use device::{Device, medium};
 use fleet::{DIRECTOR_KEY, Fault, Fleet, Kind, MALLORY, digest, image};
-use sanderling_agent::{AgentError, Input, Now, Report};
+use sanderling_agent::{Action, AgentError, Input, Now, Paired, Report};
 use sanderling_slots::sim::FaultyStorage;
 use sanderling_slots::{MemoryStorage, Region, Slot};
 use sanderling_trust::{Mode, UnixTime};
-use sanderling_wire::{DeviceId, EventKind, Phase, RecordBody};
+use sanderling_wire::{DeviceId, EventKind, PairedOutcome, Phase, RecordBody, RolloutId};
 
 fn fleet(versions: &[u8]) -> Fleet {
     let mut fleet = Fleet::new();
@@ -586,6 +586,142 @@ fn a_full_disk_is_told_and_survived() {
     // Not even the event fitted while the disk was full.
     assert!(fleet.has_event(EventKind::StorageFull));
     assert!(device.agent.state_report().dropped_records > 0);
+}
+
+/// The same document comes again and again to a disk that takes nothing: it is neither trusted nor acted upon before
+/// it is stored, so that a restart finds the version that was acted upon.
+#[test]
+fn a_document_that_cannot_be_stored_is_not_followed() {
+    let (mut fleet, mut device) = on(1);
+    device.run(&mut fleet, 5);
+    let stored = device.agent.state_report().director_version;
+    fleet.want(2, 2, Mode::Activate);
+    let id = device.agent.device();
+    let document = fleet.mint(id, DIRECTOR_KEY, |_| {});
+    device.agent.storage().live().set_room(0);
+    for _ in 0..3 {
+        fleet.document = Some(document.clone());
+        let before = fleet.seen.check_ins;
+        assert!(device.run_till(&mut fleet, 300, |_, fleet| fleet.seen.check_ins > before));
+        device.agent.handle(Input::Tick, device.now);
+        let report = device.agent.state_report();
+        assert_eq!((report.director_version, report.phase), (stored, Phase::Idle));
+    }
+    device = device.restart(&fleet, 9);
+    assert_eq!(device.agent.state_report().director_version, stored);
+    device.agent.storage().live().set_room(u64::MAX);
+    device.update(&mut fleet, 2, 2);
+    let newest = device.agent.state_report().director_version;
+    device = device.restart(&fleet, 10);
+    assert_eq!(device.agent.state_report().director_version, newest);
+}
+
+/// A new root that does not reach the medium is not the trusted one.
+#[test]
+fn a_root_that_cannot_be_stored_is_not_trusted() {
+    let (mut fleet, mut device) = on(1);
+    fleet.rotate_director(15);
+    device.agent.storage().live().set_room(0);
+    device.run(&mut fleet, 200);
+    assert_eq!(device.agent.state_report().director_root_version, 1);
+    device.agent.storage().live().set_room(u64::MAX);
+    device.update(&mut fleet, 2, 3);
+    device = device.restart(&fleet, 3);
+    assert_eq!(device.agent.state_report().director_root_version, 2);
+}
+
+/// A rollout that is begun again under another name while its image is on the way: what comes of it is the new one's.
+#[test]
+fn a_rollout_begun_again_takes_the_goal_over() {
+    let (mut fleet, mut device) = on(1);
+    fleet.want(2, 2, Mode::Activate);
+    fleet.fault(Kind::Image, Fault::Cut(700));
+    assert!(device.run_till(&mut fleet, 60, |device, _| {
+        device.agent.slots().incoming().is_some_and(|(_, n)| n > 0)
+    }));
+    fleet.want(2, 3, Mode::Activate);
+    device.agent.handle(Input::Doorbell, device.now);
+    device.update(&mut fleet, 2, 3);
+    let active = device.agent.state_report().active.unwrap();
+    assert_eq!(active.rollout.map(|rollout| rollout.0), Some(3));
+    device.run(&mut fleet, 30);
+    let of = |kind, rollout: u64| {
+        fleet.seen.records.values().any(|record| match &record.body {
+            RecordBody::Event(event) => {
+                event.kind == kind && event.rollout.map(|rollout| rollout.0) == Some(rollout)
+            }
+            _ => false,
+        })
+    };
+    for kind in [
+        EventKind::Verified,
+        EventKind::SelfTestPassed,
+        EventKind::Activated,
+        EventKind::Confirmed,
+    ] {
+        assert!(of(kind, 3) && !of(kind, 2), "{kind:?}");
+    }
+}
+
+/// Outcomes come after the agent has told the host to serve something else: they keep their names, and prove nothing of
+/// the image that serves now.
+#[test]
+fn late_outcomes_belong_to_the_images_that_gave_them() {
+    let (mut fleet, mut device) = on(1);
+    device.update(&mut fleet, 2, 2);
+    fleet.want(3, 3, Mode::Activate);
+    assert!(device.run_till(&mut fleet, 200, |device, _| device.answers_from
+        == Some(digest(3))));
+    let late = Paired {
+        rollout: RolloutId(2),
+        new: digest(2),
+        old: digest(1),
+        outcomes: (0..5_000)
+            .map(|unit| PairedOutcome { unit, agree: false })
+            .collect(),
+    };
+    device.agent.handle(Input::Paired(late), device.now);
+    assert!(
+        device.serving.beside.is_some(),
+        "the comparison of the image on trial goes on"
+    );
+    device.run(&mut fleet, 60);
+    let disagree = |n: u8, of: u64| {
+        let records = fleet.seen.records.values();
+        let outcomes = records.filter_map(|record| match &record.body {
+            RecordBody::Paired {
+                rollout,
+                new,
+                outcomes,
+                ..
+            } if (rollout.0, *new) == (of, digest(n)) => Some(outcomes),
+            _ => None,
+        });
+        outcomes.flatten().filter(|outcome| !outcome.agree).count()
+    };
+    assert_eq!((disagree(2, 2), disagree(3, 3)), (5_000, 0));
+}
+
+/// A host that takes no actions for a day costs a bounded amount of memory.
+#[test]
+fn actions_that_nobody_takes_are_bounded() {
+    let (_, mut device) = on(1);
+    for second in 0..86_400 {
+        let now = Now {
+            unix_s: device.now.unix_s + second,
+            uptime_ms: device.now.uptime_ms + second * 1_000,
+        };
+        device.agent.handle(Input::Tick, now);
+    }
+    let mut waiting = Vec::new();
+    while let Some(action) = device.agent.poll_action() {
+        waiting.push(action);
+    }
+    assert!(waiting.len() <= 256, "{}", waiting.len());
+    let todo = waiting
+        .iter()
+        .filter(|action| !matches!(action, Action::Report(_)));
+    assert!(todo.count() <= 5);
 }
 
 /// The power fails at storage operation `cut_at` of an update; of the media that may be left, one is picked and the

@@ -16,12 +16,11 @@ use crate::http::{Answer, HttpDriver};
 use crate::key::DeviceKey;
 use crate::model::{ModelFile, ModelHost, Models};
 use crate::system::{Clock, OsEntropy, SystemClock};
-use sanderling_agent::{Action, Agent, Config, Input, NetworkPolicy, Report, Serving, TrialPolicy};
+use sanderling_agent::{Action, Agent, Config, Input, NetworkPolicy, Paired, Report, Serving, TrialPolicy};
 use sanderling_slots::ImageAt;
 use sanderling_trust::Roots;
 use sanderling_wire::{
-    DeviceId, EnrolmentString, Event, HardwareId, MqttEndpoint, PairedOutcome, RuntimeInfo, ServingWindow,
-    StateReport,
+    DeviceId, EnrolmentString, Event, HardwareId, MqttEndpoint, RuntimeInfo, ServingWindow, StateReport,
 };
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -87,7 +86,7 @@ enum Message {
 
 enum Telemetry {
     Served(ServingWindow),
-    Paired(Vec<PairedOutcome>),
+    Paired(Paired),
     Note(Event),
 }
 
@@ -120,9 +119,9 @@ impl Handle {
         self.tell(Telemetry::Served(window));
     }
 
-    /// Inputs that both images answered.
-    pub fn paired(&self, outcomes: Vec<PairedOutcome>) {
-        self.tell(Telemetry::Paired(outcomes));
+    /// Inputs that both images answered, and which images those were: [`Models::paired`].
+    pub fn paired(&self, paired: Paired) {
+        self.tell(Telemetry::Paired(paired));
     }
 
     /// An event, of the cascade for example.
@@ -292,7 +291,7 @@ impl<M: ModelHost> Host<M> {
             };
             let input = match telemetry {
                 Telemetry::Served(window) => Input::Served(window),
-                Telemetry::Paired(outcomes) => Input::Paired(outcomes),
+                Telemetry::Paired(paired) => Input::Paired(paired),
                 Telemetry::Note(event) => Input::Note(event),
             };
             self.agent.handle(input, self.clock.now());
@@ -362,6 +361,7 @@ impl<M: ModelHost> Host<M> {
                 beside,
                 rollout: serving.rollout,
                 trial: serving.trial,
+                shadow: serving.shadow,
             })
         });
         if let Some(at) = serving.answer {

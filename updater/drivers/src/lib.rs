@@ -40,4 +40,5 @@ pub use host::{Handle, Host, Options, words};
 pub use inspect::{OutboxView, StateView, inspect};
 pub use key::DeviceKey;
 pub use model::{ModelFile, ModelHost, Models};
+pub use sanderling_agent::Paired;
 pub use system::{Clock, OsEntropy, SystemClock};

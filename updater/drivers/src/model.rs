@@ -1,7 +1,7 @@
 //! The border to the engine: what a model host gets, and what it has to do.
 
 use crate::doorbell::BellError;
-use sanderling_agent::{Report, Running};
+use sanderling_agent::{Paired, Report, Running};
 use sanderling_slots::{ImageAt, Place};
 use sanderling_wire::{Digest, RolloutId};
 use std::fs::File;
@@ -83,6 +83,28 @@ pub struct Models {
     pub rollout: Option<RolloutId>,
     /// Whether `answer` is on trial.
     pub trial: bool,
+    /// Whether `beside` is the new image of the two, which only looks on; else `answer` is.
+    pub shadow: bool,
+}
+
+impl Models {
+    /// What comparing these two gives, without outcomes yet; none where nothing is compared.
+    #[must_use]
+    pub fn paired(&self) -> Option<Paired> {
+        let (answer, beside) = self.answer.as_ref().zip(self.beside.as_ref())?;
+        let (answer, beside) = (answer.digest(), beside.digest());
+        let (new, old) = if self.shadow {
+            (beside, answer)
+        } else {
+            (answer, beside)
+        };
+        Some(Paired {
+            rollout: self.rollout?,
+            new,
+            old,
+            outcomes: Vec::new(),
+        })
+    }
 }
 
 /// The engine of a device. Called on the agent's thread; it answers on threads of its own.

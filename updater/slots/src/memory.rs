@@ -67,7 +67,8 @@ impl MemoryStorage {
         &mut self.pages[page.index()]
     }
 
-    /// Sets how many bytes all regions may hold together: a disk that fills up.
+    /// Sets how many bytes regions and blobs may hold together: a disk that fills up. A blob is written beside the one
+    /// it replaces.
     pub fn set_room(&mut self, bytes: u64) {
         self.room = bytes;
     }
@@ -76,6 +77,7 @@ impl MemoryStorage {
         self.slots
             .iter()
             .chain(&self.outbox)
+            .chain(self.blobs.values())
             .map(|held| held.len() as u64)
             .sum()
     }
@@ -179,6 +181,11 @@ impl Storage for MemoryStorage {
             return Err(StorageError::Failed {
                 what: format!("blob {name:?}"),
                 detail: format!("{} bytes under a name like this are not kept", bytes.len()),
+            });
+        }
+        if self.used().saturating_add(bytes.len() as u64) > self.room {
+            return Err(StorageError::Full {
+                what: format!("blob {name:?}"),
             });
         }
         self.blobs.insert(name.to_string(), bytes.to_vec());

@@ -165,14 +165,23 @@ impl Outbox {
         Ok(Some(outbox))
     }
 
-    /// Reads what is there, or begins anew with the random number `fresh` as incarnation.
+    /// Reads what is there; begins anew, with the random number `fresh` as incarnation, where there is nothing or it
+    /// [is behind](Self::is_behind) what was acknowledged.
     ///
     /// # Errors
     /// [`StorageError`] when the medium fails.
     pub fn open<S: Storage>(storage: &mut S, acknowledged: u64, fresh: u64) -> Result<Self, StorageError> {
-        if let Some(outbox) = Self::recover(storage, acknowledged)? {
-            return Ok(outbox);
+        match Self::recover(storage, acknowledged)? {
+            Some(outbox) if !outbox.is_behind(acknowledged) => Ok(outbox),
+            _ => Self::begin(storage, fresh),
         }
+    }
+
+    /// Begins anew with the random number `fresh` as incarnation, giving up what there is.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the medium fails.
+    pub(crate) fn begin<S: Storage>(storage: &mut S, fresh: u64) -> Result<Self, StorageError> {
         for page in Page::BOTH {
             storage.clear(Region::Outbox(page))?;
             storage.sync(Region::Outbox(page))?;
@@ -339,12 +348,18 @@ impl Outbox {
         Ok(batch)
     }
 
-    /// Forgets every record below `up_to`.
+    /// Whether a mark says that records exist elsewhere which this outbox never wrote: a frame was damaged, or an older
+    /// copy of the medium was put back. New records would take their numbers, and be taken for them.
+    #[must_use]
+    pub fn is_behind(&self, acknowledged: u64) -> bool {
+        acknowledged > self.next_sequence()
+    }
+
+    /// Forgets every record below `up_to`; of a mark that this outbox [is behind](Self::is_behind), all there are.
     ///
     /// # Errors
     /// [`StorageError`] when the medium fails.
     pub fn acknowledge<S: Storage>(&mut self, storage: &mut S, up_to: u64) -> Result<(), StorageError> {
-        // A peer cannot acknowledge what was never written.
         let up_to = up_to.min(self.next_sequence());
         self.acknowledged = self.acknowledged.max(up_to);
         for page in Page::BOTH {

@@ -65,9 +65,18 @@ impl<S: Storage> Slots<S> {
 
     /// Forgets the records below `up_to`. The mark reaches the medium with the next change of state.
     ///
+    /// A mark above every number used here says that the server knows records which this medium lost: the outbox begins
+    /// anew, with the random number `fresh` as incarnation. What waited in it may have been taken for those records; it
+    /// is counted as dropped.
+    ///
     /// # Errors
     /// [`SlotsError::Storage`] when the medium fails.
-    pub fn acknowledge(&mut self, up_to: u64) -> Result<(), SlotsError> {
-        Ok(self.outbox.acknowledge(&mut self.storage, up_to)?)
+    pub fn acknowledge(&mut self, up_to: u64, fresh: u64) -> Result<(), SlotsError> {
+        if !self.outbox.is_behind(up_to) {
+            return Ok(self.outbox.acknowledge(&mut self.storage, up_to)?);
+        }
+        let lost = self.outbox.waiting().max(1);
+        self.outbox = Outbox::begin(&mut self.storage, fresh)?;
+        self.count_dropped(lost)
     }
 }

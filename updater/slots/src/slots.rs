@@ -33,7 +33,7 @@ pub struct Slots<S> {
 impl<S: Storage> Slots<S> {
     /// Opens a medium and finishes what a power cut left half done.
     ///
-    /// `incarnation` is a random number for the outbox, used if there is none yet.
+    /// `incarnation` is a random number for the outbox, used if there is none yet or records of it were lost.
     ///
     /// # Errors
     /// [`SlotsError::Storage`] when the medium fails.
@@ -44,14 +44,20 @@ impl<S: Storage> Slots<S> {
             Recovery::Fresh | Recovery::Lost => (Page::One, 0),
         };
         let outbox = Outbox::open(&mut storage, journal.acknowledged, incarnation)?;
-        Ok(Self {
+        let lost = outbox.is_behind(journal.acknowledged);
+        let mut slots = Self {
             storage,
             journal,
             head,
             recovery,
             outbox,
             incoming: None,
-        })
+        };
+        if lost {
+            // How many is not known. This commits the new outbox's mark, too.
+            slots.count_dropped(1)?;
+        }
+        Ok(slots)
     }
 
     /// The record as it is on the medium.

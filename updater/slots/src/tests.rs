@@ -2,7 +2,7 @@ use super::*;
 use crate::journal::forge_checksum;
 use alloc::vec::Vec;
 use proptest::prelude::*;
-use sanderling_wire::{Digest, RolloutId};
+use sanderling_wire::{Digest, Event, EventKind, RecordBody, RolloutId};
 
 fn image(n: u8) -> Image {
     Image {
@@ -187,4 +187,58 @@ fn a_start_counts_what_killed_the_last_one() {
         [Place::Slot(Slot::A), Place::Slot(Slot::A), Place::Factory]
     );
     assert!(slots.journal().trial.is_none());
+}
+
+fn event(n: u64) -> RecordBody {
+    RecordBody::Event(Event {
+        kind: EventKind::Started,
+        image: None,
+        rollout: None,
+        detail: alloc::format!("{n}"),
+    })
+}
+
+/// A medium with three records, the first two acknowledged and the mark on it.
+fn three_records() -> MemoryStorage {
+    let mut slots = Slots::open(MemoryStorage::new(1_000, 4_000), 1).unwrap();
+    for n in 0..3 {
+        slots.push_record(n, event(n)).unwrap();
+    }
+    slots.sync_outbox().unwrap();
+    slots.acknowledge(2, 9).unwrap();
+    slots.count_dropped(1).unwrap();
+    slots.into_storage()
+}
+
+/// Numbers that the server has are never given to other records: a lost record ends the outbox's life.
+#[test]
+fn records_lost_on_the_medium_begin_a_new_incarnation() {
+    let whole = Slots::open(three_records(), 2).unwrap();
+    assert_eq!((whole.outbox().incarnation(), whole.outbox().waiting()), (1, 1));
+
+    let mut medium = three_records();
+    // In the first frame's checksum, after the half's head of 28 bytes.
+    medium.bytes_mut(Region::Outbox(Page::Zero))[28 + 6] ^= 1;
+    let mut slots = Slots::open(medium, 2).unwrap();
+    assert_eq!(slots.outbox().incarnation(), 2);
+    assert_eq!(slots.journal().dropped_records, 2);
+    assert_eq!(slots.push_record(7, event(7)), Ok(0));
+    slots.sync_outbox().unwrap();
+    // The mark of the life before is gone, too: the next start acknowledges nothing of this one.
+    let again = Slots::open(slots.into_storage(), 3).unwrap();
+    assert_eq!((again.outbox().incarnation(), again.outbox().waiting()), (2, 1));
+    assert_eq!(again.journal().dropped_records, 2);
+}
+
+/// An older copy of the medium was put back: its numbers were used for records that the server has.
+#[test]
+fn a_server_that_knows_more_records_begins_a_new_incarnation() {
+    let mut slots = Slots::open(three_records(), 2).unwrap();
+    slots.acknowledge(3, 5).unwrap();
+    assert_eq!((slots.outbox().incarnation(), slots.outbox().waiting()), (1, 0));
+    slots.push_record(8, event(8)).unwrap();
+    slots.acknowledge(40, 5).unwrap();
+    assert_eq!((slots.outbox().incarnation(), slots.outbox().waiting()), (5, 0));
+    assert_eq!(slots.journal().dropped_records, 2);
+    assert_eq!(slots.push_record(9, event(9)), Ok(0));
 }

@@ -224,7 +224,7 @@ fn telemetry(slots: &mut Slots<Medium>, ledger: &mut Ledger) -> Result<(), Slots
             let batch = slots.batch(3, 1_000)?;
             sync(slots, ledger)?;
             if let Some(last) = batch.records.last() {
-                slots.acknowledge(last.sequence + 1)?;
+                slots.acknowledge(last.sequence + 1, 0)?;
                 ledger.acknowledged = last.sequence + 1;
             }
         }

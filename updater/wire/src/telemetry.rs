@@ -47,9 +47,9 @@ pub struct ServingWindow {
     pub image: Digest,
     /// Length of the stretch, seconds.
     pub seconds: u32,
-    /// Answers given.
+    /// Answers given. Inputs asked for and not refused by validation are `answers + errors`.
     pub answers: u64,
-    /// Answers that ended in an error.
+    /// Inputs that ended in an error instead of an answer: apart from `answers`, never part of them.
     pub errors: u64,
     /// Inputs refused by validation (shape, dtype, NaN, range).
     pub rejected_inputs: u64,

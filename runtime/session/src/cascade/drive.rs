@@ -135,9 +135,16 @@ impl CascadePipeline {
         &mut self.pipeline
     }
 
-    /// Puts another model on the device; what the cascade has learnt of the endpoint stays.
+    /// Puts another version of the model on the device; what the cascade has learnt of the endpoint stays: breaker, retry
+    /// budget, counters, and the endpoint's answers in the cache.
     pub fn replace_pipeline(&mut self, pipeline: Pipeline) -> Pipeline {
         std::mem::replace(&mut self.pipeline, pipeline)
+    }
+
+    /// The endpoint's name for the bigger model.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
     }
 
     /// What was counted so far.

@@ -1,6 +1,6 @@
 //! `sanderling agent`.
 
-use crate::commands::{serve::read_token, until_stopped};
+use crate::commands::{on_stop, serve::read_token};
 use crate::out::Out;
 use clap::Args;
 use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, runtime_info};
@@ -93,8 +93,9 @@ impl Agent {
                 s.state.display()
             )
         })?;
-        until_stopped()?;
-        Ok(daemon.stop()?)
+        let stopper = daemon.stopper();
+        on_stop(move || stopper.stop())?;
+        Ok(daemon.wait()?)
     }
 
     fn options(self, roots: Roots) -> anyhow::Result<DaemonOptions> {

@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// File with the bearer token that requests must carry; needed for any address but loopback.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Listen on an address other machines reach, by HTTP without TLS: a proxy in front of it ends TLS.
+    #[arg(long)]
+    allow_plain_http: bool,
     /// Threads a model computes with.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
     threads: usize,
@@ -52,6 +55,7 @@ impl Serve {
         let options = ServeOptions {
             address: self.listen,
             token,
+            allow_plain_http: self.allow_plain_http,
             threads: self.threads,
             queue: self.queue,
             ..Default::default()

@@ -4,8 +4,8 @@
 
 use crate::fleet::{self, Fleet};
 use sanderling_agent::{
-    Action, Agent, Config, Entropy, Input, NetworkPolicy, Now, Report, ResponseHead, Running, Serving,
-    TransportError, TrialPolicy,
+    Action, Agent, Config, Entropy, Input, NetworkPolicy, Now, Paired, Report, ResponseHead, Running,
+    Serving, TransportError, TrialPolicy,
 };
 use sanderling_slots::sim::FaultyStorage;
 use sanderling_slots::{MemoryStorage, Storage, region_of};
@@ -223,7 +223,17 @@ impl Device {
                 unit: self.units,
                 agree: true,
             }];
-            self.agent.handle(Input::Paired(outcomes), self.now);
+            let (new, old) = self.serving.new_and_old().unwrap();
+            let Some(rollout) = self.serving.rollout else {
+                return;
+            };
+            let paired = Paired {
+                rollout,
+                new,
+                old,
+                outcomes,
+            };
+            self.agent.handle(Input::Paired(paired), self.now);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::fleet::{self, digest};
 use crate::server::Server;
-use sanderling_agent::{NetworkPolicy, Report, Running, TrialPolicy};
+use sanderling_agent::{NetworkPolicy, Paired, Report, Running, TrialPolicy};
 use sanderling_drivers::{DriverError, Handle, Host, ModelFile, ModelHost, Models, Options, words};
 use sanderling_trust::Mode;
 use sanderling_wire::{Digest, EnrolmentString, PairedOutcome, ServingWindow, Sketch};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub struct Seen {
     pub answer: Option<Digest>,
-    pub compares: bool,
+    pub compares: Option<Paired>,
     pub log: Vec<String>,
 }
 
@@ -44,14 +44,11 @@ impl ModelHost for Engine {
 
     fn serve(&mut self, models: Models) -> Result<Running, String> {
         let answer = models.answer.as_ref().map(load).transpose()?;
-        let compares = models.beside.as_ref().is_some_and(|model| load(model).is_ok());
+        let beside = models.beside.as_ref().is_some_and(|model| load(model).is_ok());
+        let compares = models.paired().filter(|_| beside);
         let mut seen = self.0.lock().unwrap();
         (seen.answer, seen.compares) = (answer, compares);
-        Ok(if compares {
-            Running::Compared
-        } else {
-            Running::Alone
-        })
+        Ok(if beside { Running::Compared } else { Running::Alone })
     }
 
     fn report(&mut self, report: &Report) {
@@ -109,13 +106,14 @@ impl Device {
                 thread::sleep(Duration::from_millis(60));
                 let (answer, compares) = {
                     let seen = answers.lock().unwrap();
-                    (seen.answer, seen.compares)
+                    (seen.answer, seen.compares.clone())
                 };
                 let Some(image) = answer else { continue };
                 telemetry.served(window(image));
                 unit += 1;
-                if compares {
-                    telemetry.paired(vec![PairedOutcome { unit, agree: true }]);
+                if let Some(mut paired) = compares {
+                    paired.outcomes.push(PairedOutcome { unit, agree: true });
+                    telemetry.paired(paired);
                 }
             }
         });
