@@ -360,10 +360,19 @@ pub(crate) async fn execute(
     };
     changes.push(Change::SetRollout {
         id: state.rollout.id,
-        status: state.rollout.status.word().to_owned(),
+        status: stored_status(&state.rollout).to_owned(),
         state: state.to_json(),
     });
     Ok((changes, devices))
+}
+
+/// The status by which the store tells rollouts that are planned on from those that are not.
+fn stored_status(rollout: &Rollout) -> &'static str {
+    if rollout.owes_rollback() {
+        "stopping"
+    } else {
+        rollout.status.word()
+    }
 }
 
 fn store_row(classes: &[HardwareId], row: &Assignment) -> Option<AssignmentRow> {

@@ -98,7 +98,7 @@ impl Metrics {
         registry.register("doorbell_rings", "Doorbells rung over MQTT", self.rings.clone());
         registry.register(
             "rollouts_live",
-            "Rollouts running or paused",
+            "Rollouts running, paused, or stopped and not rolled back yet",
             self.live_rollouts.clone(),
         );
         registry.register_with_unit(

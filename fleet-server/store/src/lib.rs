@@ -120,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     /// Rollouts, newest first.
     fn rollouts(&self, limit: u32) -> Pending<'_, Vec<RolloutRow>>;
 
-    /// Rollouts that evidence still counts for: running or paused.
+    /// Rollouts that are still planned, oldest first: those whose status is `running`, `paused` or `stopping`.
     fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>>;
 
     /// Whether a rollout stands behind a version: one completed with it, or started from it.

@@ -128,11 +128,21 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
             .await?
             .is_some_and(|version| version.name == name)
         {
-            return Err(Problem::conflict(
-                "rollout-live",
-                format!("rollout {} of {name} is {}", row.id, row.status),
-                format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
-            ));
+            let (detail, action) = if row.status == "stopping" {
+                (
+                    format!(
+                        "rollout {} of {name} was stopped by evidence and waits for the frozen fleet to be rolled back",
+                        row.id
+                    ),
+                    "thaw the fleet and wait for the rollback".to_owned(),
+                )
+            } else {
+                (
+                    format!("rollout {} of {name} is {}", row.id, row.status),
+                    format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+                )
+            };
+            return Err(Problem::conflict("rollout-live", detail, action));
         }
     }
     Ok(())

@@ -215,6 +215,34 @@ fn a_frozen_fleet_does_not_move() {
 }
 
 #[test]
+fn what_evidence_stops_while_frozen_is_rolled_back_at_the_thaw() {
+    let (mut fleet, mut devices, v1, v2) = fleet(4);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    let told = round(&fleet, &mut devices);
+    let canary = told
+        .iter()
+        .position(|document| assigned(document) == Some(Arm::Target))
+        .unwrap();
+    fleet.post("/v1/freeze", json!({ "why": "holidays" }));
+    devices[canary].event(&fleet, EventKind::SelfTestFailed, v2, 1);
+    round(&fleet, &mut devices);
+    fleet.wait_event(1, "stop");
+    assert_eq!(fleet.get("/v1/rollouts/1")["status"], "stopped");
+    // It is not forgotten: neither by a second rollout nor by a server that starts anew.
+    let second = fleet.call("POST", "/v1/rollouts", json!({ "target": "magika@v2" }));
+    assert_eq!(second.json()["type"], "rollout-live");
+    fleet.restart();
+    fleet.post("/v1/unfreeze", json!({}));
+    fleet.wait_event(1, "rollback");
+    assert_eq!(fleet.get("/v1/rollouts/1")["status"], "rolled back");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+    // What is over stays so, and keeps nobody from the next.
+    assert_eq!(start(&fleet)["id"], 2);
+}
+
+#[test]
 fn the_ledger_is_whole_and_heads_are_signed() {
     let (fleet, mut devices, ..) = fleet(2);
     start(&fleet);
