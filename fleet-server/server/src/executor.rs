@@ -57,6 +57,8 @@ pub(crate) struct Loaded {
     pub(crate) assignments: Assignments,
     pub(crate) evidence: Evidence,
     pub(crate) created_by: String,
+    /// When it was read, and so when it is planned: no evidence is later.
+    pub(crate) now: u64,
 }
 
 /// Runs until the server stops: looks at the live rollouts when something was committed, and from time to time.
@@ -116,7 +118,7 @@ async fn advance(
 ) -> Result<bool, Problem> {
     let began = Instant::now();
     let loaded = load(app, row).await?;
-    let made = input(&loaded, inventory, freeze, app.now(), plan).map_err(planning)?;
+    let made = input(&loaded, inventory, freeze, plan).map_err(planning)?;
     app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
     if made.is_empty() {
         return Ok(false);
@@ -132,13 +134,13 @@ pub(crate) fn input<T>(
     loaded: &Loaded,
     inventory: &Inventory,
     freeze: Option<&Freeze>,
-    now: u64,
     f: impl FnOnce(&Input<'_>) -> T,
 ) -> T {
     let Loaded {
         rollout,
         assignments,
         evidence,
+        now,
         ..
     } = loaded;
     f(&Input {
@@ -147,7 +149,7 @@ pub(crate) fn input<T>(
         inventory,
         evidence,
         freeze,
-        now,
+        now: *now,
     })
 }
 
@@ -238,13 +240,16 @@ pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> 
     let assignments =
         Assignments::from_parts(state.classes, rows, state.excluded).map_err(|error| damaged(&error))?;
     let paired = app.store.paired_counts(row.id).await?;
-    let health = app.store.health(row.id).await?;
+    let now = app.now().max(state.rollout.updated_at);
+    let mut health = app.store.health(row.id).await?;
+    order_times(&mut health, now);
     let evidence = evidence(&state.rollout.policy.metrics, paired, health);
     Ok(Loaded {
         rollout: state.rollout,
         assignments,
         evidence,
         created_by: row.created_by,
+        now,
     })
 }
 
@@ -259,6 +264,16 @@ fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> 
         silent_at: row.silent_at,
         reverted_at: row.reverted_at,
     })
+}
+
+/// Makes the times of evidence agree with its order, which is that of the commits. A time is taken when a request comes in:
+/// requests may be committed in another order, and the clock may be set back.
+fn order_times(health: &mut [HealthRow], now: u64) {
+    let mut latest = 0;
+    for row in health {
+        latest = row.at.max(latest).min(now);
+        row.at = latest;
+    }
 }
 
 fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<HealthRow>) -> Evidence {

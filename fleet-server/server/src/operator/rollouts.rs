@@ -71,9 +71,10 @@ pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result
             assignments: Assignments::default(),
             evidence: Evidence::default(),
             created_by: operator.clone(),
+            now,
         };
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-        let view = rollout_view(&loaded, &inventory, freeze.as_ref(), now)?;
+        let view = rollout_view(&loaded, &inventory, freeze.as_ref());
         let audit = (
             "rollout.create",
             id.to_string(),
@@ -196,7 +197,7 @@ async fn view_all(app: &App, rows: Vec<RolloutRow>) -> Result<Vec<RolloutView>, 
     let mut views = Vec::new();
     for row in rows {
         let loaded = executor::load(app, row).await?;
-        views.push(rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())?);
+        views.push(rollout_view(&loaded, &inventory, freeze.as_ref()));
     }
     Ok(views)
 }
@@ -227,7 +228,7 @@ pub(crate) async fn show(
 pub(crate) async fn view(app: &App, id: RolloutId) -> Result<RolloutView, Problem> {
     let loaded = executor::load(app, row(app, id).await?).await?;
     let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-    rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())
+    Ok(rollout_view(&loaded, &inventory, freeze.as_ref()))
 }
 
 async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
@@ -290,14 +291,14 @@ pub(crate) async fn steer(
         }
         let loaded = executor::load(app, row).await?;
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-        let plan = executor::input(&loaded, &inventory, freeze.as_ref(), app.now(), |input| {
+        let plan = executor::input(&loaded, &inventory, freeze.as_ref(), |input| {
             sanderling_rollout::command(input, command.clone())
         });
         let plan = plan.map_err(unusable)?;
         let after = executor::preview(&loaded, &plan)?;
         let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;
         *rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = devices;
-        let view = rollout_view(&after, &inventory, freeze.as_ref(), app.now())?;
+        let view = rollout_view(&after, &inventory, freeze.as_ref());
         Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
     };
     let ring = |app: &App, _: &_| {

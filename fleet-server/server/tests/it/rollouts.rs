@@ -243,6 +243,30 @@ fn what_evidence_stops_while_frozen_is_rolled_back_at_the_thaw() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_no_rollout_from_being_looked_at_and_ended() {
+    let (fleet, mut devices, _, v2) = fleet(4);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    round(&fleet, &mut devices);
+    let health = |fleet: &Fleet| fleet.get("/v1/rollouts/1")["assessment"]["health"].to_string();
+    let before = health(&fleet);
+    fleet.advance(1000);
+    devices[0].event(&fleet, EventKind::FellBack, v2, 1);
+    devices[0].check_in(&fleet);
+    fleet.clock.fetch_sub(900, std::sync::atomic::Ordering::Relaxed);
+    devices[1].event(&fleet, EventKind::FellBack, v2, 1);
+    devices[1].check_in(&fleet);
+    let view = fleet.get("/v1/rollouts/1");
+    assert!(!view["holding"].to_string().contains("planned"), "{view}");
+    assert_ne!(health(&fleet), before, "the evidence counts");
+    assert_eq!(fleet.get("/v1/rollouts").as_array().unwrap().len(), 1);
+    let paused = fleet.post("/v1/rollouts/1/pause", json!({}));
+    assert_eq!(paused["status"], "paused");
+    let back = fleet.post("/v1/rollouts/1/rollback", json!({}));
+    assert_eq!(back["status"], "rolled back");
+}
+
+#[test]
 fn the_ledger_is_whole_and_heads_are_signed() {
     let (fleet, mut devices, ..) = fleet(2);
     start(&fleet);
