@@ -66,10 +66,11 @@ pub(crate) async fn run(app: Shared) {
     let timing = &app.config.timing;
     let debounce = Duration::from_millis(timing.plan_debounce_ms);
     let mut search = Search::every(debounce * SEARCH_DEBOUNCES);
+    let mut troubles = Troubles::default();
     let mut heads = app.store.heads();
     loop {
         let began = Instant::now();
-        if let Err(problem) = look(&app, &mut search).await {
+        if let Err(problem) = look(&app, &mut search, &mut troubles).await {
             tracing::error!(detail = problem.detail(), "the rollouts could not be planned");
         }
         // A fleet so large that planning is slow is planned less often: at most a fifth of the time.
@@ -87,8 +88,27 @@ pub(crate) async fn run(app: Shared) {
     }
 }
 
-/// Plans every live rollout once, and looks for newcomers if it is time.
-async fn look(app: &App, search: &mut Search) -> Result<(), Problem> {
+/// What keeps rollouts from being planned, so that it is told once and not at each look.
+#[derive(Default)]
+struct Troubles(HashMap<RolloutId, String>);
+
+impl Troubles {
+    /// Notes how planning a rollout went.
+    fn note<T>(&mut self, app: &App, rollout: RolloutId, outcome: &Result<T, Problem>) {
+        let Err(problem) = outcome else {
+            self.0.remove(&rollout);
+            return;
+        };
+        app.metrics.unplanned.inc();
+        let known = self.0.insert(rollout, problem.detail().to_owned());
+        if known.as_deref() != Some(problem.detail()) {
+            tracing::error!(%rollout, detail = problem.detail(), "a rollout could not be planned; the others go on");
+        }
+    }
+}
+
+/// Plans every live rollout once, and looks for newcomers if it is time. One that cannot be planned keeps no other.
+async fn look(app: &App, search: &mut Search, troubles: &mut Troubles) -> Result<(), Problem> {
     let _alone = app.operations.lock().await;
     let live = app.store.live_rollouts().await?;
     app.metrics.live_rollouts.set(live.len() as i64);
@@ -100,9 +120,11 @@ async fn look(app: &App, search: &mut Search) -> Result<(), Problem> {
             None => inventory(app).await?,
         };
         // What one rollout tells devices, the next one must know: devices without a model go to the first that asks.
-        let moved = advance(app, row.clone(), &known, freeze.as_ref()).await?;
-        fleet = (!moved).then_some(known);
+        let moved = advance(app, row.clone(), &known, freeze.as_ref()).await;
+        troubles.note(app, row.id, &moved);
+        fleet = (!moved.unwrap_or(true)).then_some(known);
     }
+    troubles.0.retain(|id, _| live.iter().any(|row| row.id == *id));
     if freeze.is_none() && search.is_due() {
         newcomers::welcome(app, &live).await?;
     }

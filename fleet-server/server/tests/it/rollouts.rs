@@ -1,8 +1,9 @@
 //! Rollouts through the API: evidence moves them, evidence stops them, operators command them.
 
 use crate::fixture::{Device, Fleet};
+use sanderling_store::{Change, SqliteOptions, SqliteStore, Store as _};
 use sanderling_trust::{DirectorTargets, Mode};
-use sanderling_wire::{Arm, Digest, EventKind, Phase};
+use sanderling_wire::{Arm, Digest, EventKind, Phase, RolloutId};
 use serde_json::{Value, json};
 
 /// A fleet of devices that answer from v1, and v2 published.
@@ -264,6 +265,37 @@ fn a_clock_that_is_set_back_keeps_no_rollout_from_being_looked_at_and_ended() {
     assert_eq!(paused["status"], "paused");
     let back = fleet.post("/v1/rollouts/1/rollback", json!({}));
     assert_eq!(back["status"], "rolled back");
+}
+
+#[test]
+fn a_rollout_that_cannot_be_planned_keeps_no_other() {
+    let (mut fleet, _devices, ..) = fleet(2);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    fleet.server.take().unwrap().stop().unwrap();
+    let damage = Change::SetRollout {
+        id: RolloutId(1),
+        status: "running".into(),
+        state: "{}".into(),
+    };
+    let file = fleet.folder.path().join("data/fleet.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::open(SqliteOptions::new(&file)).await.unwrap();
+        store.commit(vec![damage]).await.unwrap();
+        store.close().await.unwrap();
+    });
+    fleet.start(|_| {});
+    let image = fleet.publish_model("ocr", "v1", &["champion"]);
+    fleet.publish_model("ocr", "v2", &[]);
+    let _device = fleet.enrol_with(9, image);
+    fleet.post("/v1/rollouts", json!({ "target": "ocr@v2", "policy": policy() }));
+    fleet.wait_event(2, "assign");
+    let metrics = fleet.keyed("GET", "/metrics", b"", &[]).text();
+    assert!(
+        !metrics.contains("sanderling_planning_failures_total 0"),
+        "{metrics}"
+    );
 }
 
 #[test]
