@@ -24,7 +24,8 @@ pub enum Command {
         /// For the ledger.
         why: String,
     },
-    /// Assign the base to every device that has the target; a running, a stopped or a completed rollout alike.
+    /// Assign the base to every device that has the target; a running, a stopped or a completed rollout alike. Devices
+    /// that a later rollout told to run something else stay as they are.
     Rollback {
         /// For the ledger.
         why: String,

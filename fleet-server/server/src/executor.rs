@@ -4,18 +4,15 @@
 //! server dies before it, the same plan is made again; after it, devices learn of it at their next check-in.
 
 use crate::app::{App, Shared};
+use crate::evidence;
 use crate::newcomers::{self, Search};
 use crate::problem::Problem;
 use sanderling_rollout::{
-    Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze,
-    HealthMetric, Input, Inventory, InventoryBuilder, MetricEvidence, PairedEvidence, Plan, Rollout, Status,
-    apply, plan,
+    Arm, Assignment, Assignments, Device, Evidence, ExclusionGroup, Freeze, Input, Inventory,
+    InventoryBuilder, Plan, Rollout, Status, apply, plan,
 };
-use sanderling_store::{
-    Alias, AssignmentRow, Change, Desired, FleetRow, HealthRow, Mode, PairedCount, RolloutRow,
-    ledger::NewEntry,
-};
-use sanderling_wire::{DeviceId, HardwareId, RolloutId, RuntimeInfo};
+use sanderling_store::{Alias, AssignmentRow, Change, Desired, FleetRow, Mode, RolloutRow, ledger::NewEntry};
+use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::HashMap;
@@ -263,9 +260,8 @@ pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> 
         Assignments::from_parts(state.classes, rows, state.excluded).map_err(|error| damaged(&error))?;
     let paired = app.store.paired_counts(row.id).await?;
     let now = app.now().max(state.rollout.updated_at);
-    let mut health = app.store.health(row.id).await?;
-    order_times(&mut health, now);
-    let evidence = evidence(&state.rollout.policy.metrics, paired, health);
+    let health = app.store.health(row.id).await?;
+    let evidence = evidence::gather(&state.rollout.policy.metrics, paired, health, now);
     Ok(Loaded {
         rollout: state.rollout,
         assignments,
@@ -286,61 +282,6 @@ fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> 
         silent_at: row.silent_at,
         reverted_at: row.reverted_at,
     })
-}
-
-/// Makes the times of evidence agree with its order, which is that of the commits. A time is taken when a request comes in:
-/// requests may be committed in another order, and the clock may be set back.
-fn order_times(health: &mut [HealthRow], now: u64) {
-    let mut latest = 0;
-    for row in health {
-        latest = row.at.max(latest).min(now);
-        row.at = latest;
-    }
-}
-
-fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<HealthRow>) -> Evidence {
-    let mut counted = PairedEvidence::default();
-    for PairedCount {
-        hardware,
-        inputs,
-        disagreements,
-    } in paired
-    {
-        let counts = Counts {
-            inputs,
-            disagreements,
-        };
-        match hardware {
-            None => counted.fleet = counts,
-            Some(class) => counted.classes.push((class, counts)),
-        }
-    }
-    let of_kind = |kind: &str| -> Vec<DeviceEvent> {
-        let rows = health.iter().filter(|row| row.kind == kind);
-        rows.map(|row| DeviceEvent {
-            device: row.device,
-            at: row.at,
-        })
-        .collect()
-    };
-    // A device that went back by itself fails the metric `fallback`.
-    let kind_of = |metric: &str| {
-        if metric == "fallback" {
-            "fell_back".to_owned()
-        } else {
-            metric.to_owned()
-        }
-    };
-    let metric = |metric: &HealthMetric| MetricEvidence {
-        metric: metric.name.clone(),
-        failures: of_kind(&kind_of(&metric.name)),
-    };
-    Evidence {
-        paired: counted,
-        self_test_failures: of_kind("self_test_failed"),
-        crash_loops: of_kind("crash_loop"),
-        health: metrics.iter().map(metric).collect(),
-    }
 }
 
 /// A rollout as it will be once a plan is carried out.
@@ -467,7 +408,8 @@ fn desires(
     (changes.collect(), devices)
 }
 
-/// A completed rollout makes its target the model's champion; rolling it back gives the title back.
+/// A completed rollout makes its target the model's champion; rolling it back gives the title back, if its target still
+/// has it.
 async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Result<Option<Change>, Problem> {
     let digest = match &rollout.status {
         Status::Completed => rollout.target.digest,
@@ -477,12 +419,21 @@ async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Resul
     let Some(version) = app.store.version(digest).await? else {
         return Ok(None);
     };
+    if *was == Status::Completed && !is_champion(app, &version.name, rollout.target.digest).await? {
+        return Ok(None);
+    }
     Ok(Some(Change::SetAlias(Alias {
         name: version.name,
         alias: CHAMPION.into(),
         digest,
         since: now,
     })))
+}
+
+/// Whether a version is its model's champion.
+pub(crate) async fn is_champion(app: &App, name: &str, digest: Digest) -> Result<bool, Problem> {
+    let is = |alias: &Alias| alias.name == name && alias.alias == CHAMPION && alias.digest == digest;
+    Ok(app.store.aliases().await?.iter().any(is))
 }
 
 fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {

@@ -13,7 +13,9 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use sanderling_rollout::{Assignments, Command, Error, Evidence, Ppm, Release, Requirements, Rollout};
+use sanderling_rollout::{
+    Assignments, Command, Decision, Error, Evidence, Plan, Ppm, Release, Requirements, Rollout,
+};
 use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
 use sanderling_wire::{DeviceId, RolloutId};
 use serde_json::json;
@@ -21,6 +23,8 @@ use std::sync::Mutex;
 
 /// Rollouts in the list: each is read and looked at by the planner.
 const LISTED: u32 = 25;
+/// Rollouts among which the one that superseded another is looked for.
+const RECENT: u32 = 100;
 
 /// Starts a rollout.
 #[utoipa::path(post, path = "/v1/rollouts", request_body = NewRollout,
@@ -144,6 +148,38 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
                 )
             };
             return Err(Problem::conflict("rollout-live", detail, action));
+        }
+    }
+    Ok(())
+}
+
+/// A rollback that would move neither a device nor the champion, because a newer rollout moved them on.
+async fn refuse_superseded(app: &App, rollout: &Rollout, plan: &Plan) -> Result<(), Problem> {
+    let Release {
+        model, digest, label, ..
+    } = &rollout.target;
+    let moves =
+        |decision: &Decision| matches!(decision, Decision::Rollback { devices, .. } if !devices.is_empty());
+    if plan.decisions.iter().any(moves)
+        || executor::is_champion(app, model, *digest).await?
+        || !app.store.told(*digest).await?.is_empty()
+    {
+        return Ok(());
+    }
+    for row in app.store.rollouts(RECENT).await? {
+        let target = app.store.version(row.target).await?;
+        if row.id > rollout.id && target.is_some_and(|version| version.name == *model) {
+            return Err(Problem::conflict(
+                "superseded",
+                format!(
+                    "no device is told to run {model} {label} any more: rollout {} came after",
+                    row.id
+                ),
+                format!(
+                    "roll that one back instead: POST /v1/rollouts/{}/rollback",
+                    row.id
+                ),
+            ));
         }
     }
     Ok(())
@@ -295,6 +331,9 @@ pub(crate) async fn steer(
             sanderling_rollout::command(input, command.clone())
         });
         let plan = plan.map_err(unusable)?;
+        if matches!(command, Command::Rollback { .. }) {
+            refuse_superseded(app, &loaded.rollout, &plan).await?;
+        }
         let after = executor::preview(&loaded, &plan)?;
         let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;
         *rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = devices;
