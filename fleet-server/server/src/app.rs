@@ -25,7 +25,7 @@ pub(crate) struct App {
     pub(crate) doorbell: Doorbell,
     pub(crate) metrics: Metrics,
     /// What operators and the executor do is done one at a time, so that what was read still holds at the commit.
-    pub(crate) operations: Mutex<()>,
+    pub(crate) operations: Arc<Mutex<()>>,
     /// Asks the executor to look now.
     pub(crate) look: Notify,
     /// Becomes true when the server is to stop.

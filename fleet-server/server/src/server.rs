@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -95,7 +95,7 @@ impl Server {
             throttle: Throttle::default(),
             doorbell: Doorbell::default(),
             metrics: Metrics::new(),
-            operations: Mutex::default(),
+            operations: Arc::default(),
             look: Notify::new(),
             stop: stopping,
             url,

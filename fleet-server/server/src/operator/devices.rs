@@ -214,7 +214,7 @@ pub(crate) async fn retire(app: &Shared, call: Call, id: DeviceId, why: Why) -> 
         (view.desired, view.rollout, view.arm) = (None, None, None);
         Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
     };
-    let after = |app: &App, _: &_| {
+    let after = move |app: &App, _: &_| {
         app.guard.forget(id);
         app.doorbell.disconnect(id);
     };

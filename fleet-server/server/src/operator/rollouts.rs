@@ -19,7 +19,7 @@ use sanderling_rollout::{
 use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
 use sanderling_wire::{DeviceId, RolloutId};
 use serde_json::json;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Rollouts in the list: each is read and looked at by the planner.
 const LISTED: u32 = 25;
@@ -317,7 +317,7 @@ pub(crate) async fn steer(
     let operator = call.operator.clone();
     let why = reason(&why, "no reason given")?;
     let (command, action) = parse_command(word, why.clone())?;
-    let rung: Mutex<Vec<DeviceId>> = Mutex::default();
+    let rung: Arc<Mutex<Vec<DeviceId>>> = Arc::default();
     let decide = async |app: &App| {
         let row = row(app, id).await?;
         if matches!(command, Command::Rollback { .. } | Command::Resume)
@@ -340,9 +340,10 @@ pub(crate) async fn steer(
         let view = rollout_view(&after, &inventory, freeze.as_ref());
         Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
     };
-    let ring = |app: &App, _: &_| {
+    let handed = Arc::clone(&rung);
+    let ring = move |app: &App, _: &_| {
         app.doorbell
-            .ring(&rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            .ring(&handed.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     };
     once(app, call, decide, ring).await
 }

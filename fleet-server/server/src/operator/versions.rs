@@ -21,7 +21,7 @@ use sanderling_store::{Alias, Change, Version, ledger::NewEntry};
 use sanderling_wire::Digest;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Longest name, version or alias.
 const MAX_NAME: usize = 64;
@@ -37,7 +37,7 @@ pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Res
         .iter()
         .try_for_each(|alias| check_name("an alias", alias))?;
     // Handed from the decision to what comes after the commit.
-    let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let adopted: Arc<Mutex<Option<Staged>>> = Arc::default();
     let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = app.registry.stage_images(&files, app.now())?;
@@ -69,7 +69,8 @@ pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Res
         )
         .with(changes))
     };
-    let after = |app: &App, _: &_| adopt(app, &adopted);
+    let handed = Arc::clone(&adopted);
+    let after = move |app: &App, _: &_| adopt(app, &handed);
     once(&app, call, decide, after).await
 }
 
@@ -374,7 +375,7 @@ pub(crate) async fn put_metadata(
 ) -> Result<Response, Problem> {
     let asked: NewMetadata = call.parse()?;
     let files = decode_files(&asked.metadata)?;
-    let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let adopted: Arc<Mutex<Option<Staged>>> = Arc::default();
     let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = match repository.as_str() {
@@ -402,7 +403,8 @@ pub(crate) async fn put_metadata(
         );
         Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
     };
-    let after = |app: &App, _: &_| adopt(app, &adopted);
+    let handed = Arc::clone(&adopted);
+    let after = move |app: &App, _: &_| adopt(app, &handed);
     once(&app, call, decide, after).await
 }
 
