@@ -248,18 +248,22 @@ pub(crate) async fn check_in(
     }
     app.guard.fresh(&proof)?;
     let now = app.now();
+    let (mint, held) = app.minter.policy(device, app.registry.versions().1);
     let write = CheckInWrite {
         device,
         now,
         signed_at: proof.created,
         failed_metrics: failed_metrics(&check_in.records, app.config.limits.latency_p95_ms),
-        mint: app.minter.policy(device, app.registry.versions().1),
+        mint,
         check_in,
     };
     let stored = app.store.check_in(write).await?;
     let hardware = app.guard.with(device, |known| known.hardware.clone());
     let hardware = hardware.ok_or_else(|| Problem::gone(format!("device {device} was decommissioned")))?;
-    let director = app.minter.document(&app, device, &hardware, &stored).await?;
+    let director = app
+        .minter
+        .document(&app, device, &hardware, &stored, held)
+        .await?;
     app.metrics.check_ins.inc();
     app.metrics.records.inc_by(u64::from(stored.fresh));
     app.metrics
