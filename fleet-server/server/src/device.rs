@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use sanderling_store::{CheckInWrite, Enrolment};
+use sanderling_store::{CheckInWrite, Enrolment, StoreError};
 use sanderling_trust::PublicKey;
 use sanderling_trust::http_sig::{Proof, Request, Unverified};
 use sanderling_wire::{
@@ -21,6 +21,8 @@ use std::time::Instant;
 
 /// Devices whose key is kept in memory; beyond, all are forgotten and read again.
 const MAX_KEYS: usize = 131_072;
+/// Times that a device is read while others are decommissioned, before it is told to come again.
+const MAX_READS: u32 = 8;
 /// Nonces kept of one device. Beyond, the time of the oldest becomes the floor under signature times.
 const MAX_NONCES: usize = 32;
 /// Answers in a window before its errors mean anything.
@@ -41,7 +43,15 @@ struct Known {
 /// Checks who sends a request, and that it was not sent before.
 #[derive(Default)]
 pub(crate) struct Guard {
-    known: Mutex<HashMap<DeviceId, Known>>,
+    known: Mutex<Keyring>,
+}
+
+/// The keys in memory.
+#[derive(Default)]
+struct Keyring {
+    devices: HashMap<DeviceId, Known>,
+    /// Counts decommissionings: what was read from the store before one may be out of date.
+    forgotten: u64,
 }
 
 impl Guard {
@@ -68,37 +78,44 @@ impl Guard {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .devices
             .get_mut(&device)
             .map(f)
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forgotten
+    }
+
+    /// Keeps a device as read after `forgotten`, unless one was decommissioned since: it may be this one.
+    fn keep(&self, forgotten: u64, device: DeviceId, known: Known) -> bool {
+        let mut keyring = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if keyring.forgotten != forgotten {
+            return false;
+        }
+        if keyring.devices.len() >= MAX_KEYS {
+            // Floors are read again from the store, where every accepted check-in has left its time.
+            keyring.devices.clear();
+        }
+        keyring.devices.entry(device).or_insert(known);
+        true
     }
 
     /// Reads a device's key. The newest signature time in the store is the floor: what was signed before it was
     /// seen by this server or the one before.
     async fn learn(&self, app: &App, device: DeviceId) -> Result<Arc<PublicKey>, Problem> {
-        let record = app.store.device(device).await?.ok_or_else(|| {
-            // Says no more than a bad signature does.
-            Problem::unauthorized(
-                format!("device {device} is not enrolled here"),
-                "enrol it with a new enrolment string",
-            )
-        })?;
-        if record.device.decommissioned_at.is_some() {
-            return Err(Problem::gone(format!("device {device} was decommissioned")));
+        for _ in 0..MAX_READS {
+            let forgotten = self.forgotten();
+            let known = read(app, device).await?;
+            let key = Arc::clone(&known.key);
+            if self.keep(forgotten, device, known) {
+                return Ok(key);
+            }
         }
-        let key = Arc::new(PublicKey::ed25519(&record.device.public_key));
-        let known = Known {
-            key: Arc::clone(&key),
-            hardware: record.device.hardware,
-            floor: record.state.map_or(0, |state| state.last_signed),
-            nonces: Vec::new(),
-        };
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_KEYS {
-            // Floors are read again from the store, where every accepted check-in has left its time.
-            all.clear();
-        }
-        all.entry(device).or_insert(known);
-        Ok(key)
+        Err(Problem::from(StoreError::Busy))
     }
 
     /// Refuses a check-in that was sent before.
@@ -129,10 +146,9 @@ impl Guard {
 
     /// Forgets a device: it was decommissioned.
     pub(crate) fn forget(&self, device: DeviceId) {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&device);
+        let mut keyring = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        keyring.forgotten += 1;
+        keyring.devices.remove(&device);
     }
 
     /// The key of a device, for the broker.
@@ -142,6 +158,26 @@ impl Guard {
             None => self.learn(app, device).await.ok(),
         }
     }
+}
+
+/// What the store knows of a device in service.
+async fn read(app: &App, device: DeviceId) -> Result<Known, Problem> {
+    let record = app.store.device(device).await?.ok_or_else(|| {
+        // Says no more than a bad signature does.
+        Problem::unauthorized(
+            format!("device {device} is not enrolled here"),
+            "enrol it with a new enrolment string",
+        )
+    })?;
+    if record.device.decommissioned_at.is_some() {
+        return Err(Problem::gone(format!("device {device} was decommissioned")));
+    }
+    Ok(Known {
+        key: Arc::new(PublicKey::ed25519(&record.device.public_key)),
+        hardware: record.device.hardware,
+        floor: record.state.map_or(0, |state| state.last_signed),
+        nonces: Vec::new(),
+    })
 }
 
 fn parse_headers(headers: &HeaderMap) -> Result<Unverified, Problem> {
@@ -308,6 +344,24 @@ fn failed_metrics(records: &[Record], latency_p95_ms: Option<u64>) -> Vec<String
 mod tests {
     use super::*;
     use sanderling_wire::Sketch;
+
+    #[test]
+    fn what_was_read_before_a_decommissioning_is_not_kept() {
+        let (guard, device) = (Guard::default(), DeviceId([1; 16]));
+        let known = || Known {
+            key: Arc::new(PublicKey::ed25519(&[1; 32])),
+            hardware: HardwareId::new("pi4").unwrap(),
+            floor: 0,
+            nonces: Vec::new(),
+        };
+        let before = guard.forgotten();
+        guard.forget(device);
+        assert!(!guard.keep(before, device, known()));
+        assert!(guard.with(device, |_| ()).is_none());
+        assert!(guard.keep(guard.forgotten(), device, known()));
+        guard.forget(device);
+        assert!(guard.with(device, |_| ()).is_none());
+    }
 
     #[test]
     fn windows_fail_by_share_of_errors_and_by_latency() {
