@@ -224,7 +224,7 @@ pub(crate) async fn enrol(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    if !app.throttle.may_try(peer.0.ip(), app.now()) {
+    if !app.enrolments.may_try(peer.0.ip(), app.now()) {
         return Err(Problem::too_many());
     }
     let request: EnrolRequest = decode(&body)?;
@@ -239,7 +239,10 @@ pub(crate) async fn enrol(
         now: app.now(),
     };
     let enrolled = app.store.enrol(enrolment).await.map_err(|error| {
-        app.throttle.failed(peer.0.ip(), app.now());
+        // Only a wrong token is a guess. A server that is busy is nobody's fault.
+        if matches!(error, StoreError::TokenInvalid | StoreError::TokenUsed) {
+            app.enrolments.failed(peer.0.ip(), app.now());
+        }
         Problem::from(error)
     })?;
     if enrolled.new {

@@ -93,6 +93,7 @@ impl Server {
             guard: Guard::default(),
             sessions: Sessions::default(),
             throttle: Throttle::default(),
+            enrolments: Throttle::default(),
             doorbell: Doorbell::default(),
             metrics: Metrics::new(),
             operations: Arc::default(),

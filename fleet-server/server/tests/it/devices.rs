@@ -275,3 +275,25 @@ fn a_caller_that_hangs_up_leaves_nothing_half_done() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn wrong_enrolment_tokens_lock_no_operator_out() {
+    let fleet = Fleet::new();
+    let mut device = Device::new(&fleet, 1);
+    let answers: Vec<u16> = (0..21)
+        .map(|_| device.enrol(&fleet, "no such token").status)
+        .collect();
+    assert_eq!((answers[19], answers[20]), (403, 429));
+    assert_eq!(fleet.call("GET", "/v1/fleet", json!(null)).status, 200);
+}
+
+#[test]
+fn a_decommissioned_device_that_asks_again_is_no_guess() {
+    let fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let token = device.token.clone();
+    fleet.post(&format!("/v1/devices/{}/decommission", device.id), json!({}));
+    for _ in 0..25 {
+        assert_eq!(device.enrol(&fleet, &token).status, 410);
+    }
+}
