@@ -132,17 +132,14 @@ fn reason(made: &Plan, status: &Status) -> Option<String> {
 /// A rollout for the API: read, and looked at by the planner without carrying anything out. One that cannot be planned
 /// is shown as it stands, with what keeps it.
 pub(crate) fn rollout_view(loaded: &Loaded, inventory: &Inventory, freeze: Option<&Freeze>) -> RolloutView {
-    let planned = executor::input(loaded, inventory, freeze, |input| {
-        plan(input).map_err(|error| (error, standing(input)))
-    });
-    let (made, holding) = match planned {
+    let (made, holding) = executor::input(loaded, inventory, freeze, |input| match plan(input) {
         Ok(made) => {
             let reasons = made.holding.iter().map(|reason| made.hold_reason(reason));
             let reasons = reasons.collect();
             (made, reasons)
         }
-        Err((error, made)) => (made, vec![format!("it cannot be planned: {error}")]),
-    };
+        Err(error) => (standing(input), vec![format!("it cannot be planned: {error}")]),
+    });
     let Rollout {
         id,
         target,
