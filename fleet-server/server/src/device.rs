@@ -13,7 +13,7 @@ use sanderling_trust::PublicKey;
 use sanderling_trust::http_sig::{Proof, Request, Unverified};
 use sanderling_wire::{
     CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody,
-    ServingWindow, api,
+    RuntimeInfo, ServingWindow, api,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,10 @@ const MAX_KEYS: usize = 131_072;
 const MAX_READS: u32 = 8;
 /// Nonces kept of one device. Beyond, the time of the oldest becomes the floor under signature times.
 const MAX_NONCES: usize = 32;
+/// Operators that a runtime may list, several times as many as ONNX has.
+const MAX_OPERATORS: usize = 1024;
+/// Longest name of one, bytes.
+const MAX_OPERATOR_LEN: usize = 128;
 /// Answers in a window before its errors mean anything.
 const MIN_ANSWERS: u64 = 20;
 /// Share of answers in a window that may be errors: the health metric `errors` is failed above it.
@@ -215,6 +219,18 @@ fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::bad_request(error.to_string(), "update the older of device and server"))
 }
 
+/// Refuses a runtime that says more of itself than any has to say: the server keeps what it says.
+fn check_runtime(runtime: &RuntimeInfo) -> Result<(), Problem> {
+    let operators = &runtime.operators;
+    if operators.len() <= MAX_OPERATORS && operators.iter().all(|name| name.len() <= MAX_OPERATOR_LEN) {
+        return Ok(());
+    }
+    Err(Problem::too_large(format!(
+        "the runtime lists {} operators; {MAX_OPERATORS} with names of {MAX_OPERATOR_LEN} bytes are taken",
+        operators.len()
+    )))
+}
+
 /// `POST /v1/device/enrol`.
 pub(crate) async fn enrol(
     State(app): State<Shared>,
@@ -228,6 +244,7 @@ pub(crate) async fn enrol(
         return Err(Problem::too_many());
     }
     let request: EnrolRequest = decode(&body)?;
+    check_runtime(&request.runtime)?;
     let key = PublicKey::ed25519(&request.public_key);
     let proof = parse_headers(&headers)?.verify(&key, &signed(&method, &uri, &body))?;
     proof.check_time(app.now(), api::SIGNATURE_WINDOW_S)?;
@@ -271,6 +288,7 @@ pub(crate) async fn check_in(
         .await?;
     let device = proof.device;
     let check_in: CheckIn = decode(&body)?;
+    check_runtime(&check_in.state.runtime)?;
     if check_in.records.len() > api::MAX_RECORDS {
         let detail = format!(
             "{} records in one check-in; {} are taken",
@@ -364,6 +382,20 @@ mod tests {
         assert!(guard.keep(guard.forgotten(), device, known()));
         guard.forget(device);
         assert!(guard.with(device, |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_runtime_says_so_much_of_itself() {
+        let runtime = |operators: Vec<String>| RuntimeInfo {
+            version: (0, 1, 0),
+            numerics: 1,
+            bundle_format: 1,
+            operators,
+            memory_limit: 0,
+        };
+        assert!(check_runtime(&runtime(vec![":Conv".into(); MAX_OPERATORS])).is_ok());
+        assert!(check_runtime(&runtime(vec![":Conv".into(); MAX_OPERATORS + 1])).is_err());
+        assert!(check_runtime(&runtime(vec!["x".repeat(MAX_OPERATOR_LEN + 1)])).is_err());
     }
 
     #[test]

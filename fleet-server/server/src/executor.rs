@@ -15,7 +15,7 @@ use sanderling_store::{Alias, AssignmentRow, Change, Desired, FleetRow, Mode, Ro
 use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// The setting that holds the emergency brake.
@@ -202,7 +202,10 @@ pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
 
 /// Some devices as the planner sees them.
 pub(crate) async fn inventory_of(app: &App, fleet: Vec<FleetRow>) -> Result<Inventory, Problem> {
-    let runtimes: HashMap<_, _> = app.store.runtimes().await?.into_iter().collect();
+    // Those that a device has now: what else was ever reported is not read.
+    let hashes: HashSet<Digest> = fleet.iter().map(|row| row.runtime).collect();
+    let runtimes = app.store.runtimes(hashes.into_iter().collect()).await?;
+    let runtimes: HashMap<_, _> = runtimes.into_iter().collect();
     let mut builder = InventoryBuilder::with_capacity(fleet.len());
     let mut profiles = HashMap::new();
     for row in fleet {

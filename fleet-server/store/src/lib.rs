@@ -93,8 +93,8 @@ pub trait Store: Send + Sync + 'static {
     /// Devices that were last told to run this version, by id.
     fn told(&self, digest: Digest) -> Pending<'_, Vec<DeviceId>>;
 
-    /// Every runtime description, by its hash.
-    fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>>;
+    /// The runtime descriptions of these hashes, as far as they are known.
+    fn runtimes(&self, hashes: Vec<Digest>) -> Pending<'_, Vec<(Digest, RuntimeInfo)>>;
 
     /// Enrolment tokens, newest first.
     fn tokens(&self, limit: u32) -> Pending<'_, Vec<TokenRow>>;
