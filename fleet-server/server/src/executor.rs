@@ -42,8 +42,8 @@ impl State {
         }
     }
 
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    pub(crate) fn to_json(&self) -> Result<String, Problem> {
+        serde_json::to_string(self).map_err(|error| Problem::internal("writing a rollout", &error))
     }
 }
 
@@ -188,11 +188,13 @@ pub(crate) async fn freeze(app: &App) -> Result<Option<Freeze>, Problem> {
 }
 
 /// Stores or forgets the brake.
-pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Change {
-    let value = freeze
-        .and_then(|freeze| serde_json::to_string(freeze).ok())
-        .unwrap_or_default();
-    Change::Set { name: FREEZE, value }
+pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Result<Change, Problem> {
+    let value = freeze.map(serde_json::to_string).transpose();
+    let value = value.map_err(|error| Problem::internal("writing the freeze", &error))?;
+    Ok(Change::Set {
+        name: FREEZE,
+        value: value.unwrap_or_default(),
+    })
 }
 
 /// The fleet as the planner sees it.
@@ -328,7 +330,7 @@ pub(crate) async fn execute(
     let (desires, mut devices) = desires(&rollout, &moved, &before, made.at);
     changes.extend(desires);
     changes.extend(champion(app, &rollout, &was, made.at).await?);
-    changes.push(Change::Ledger(entry(&rollout, made, operator)));
+    changes.push(Change::Ledger(entry(&rollout, made, operator)?));
     if was == Status::Completed && matches!(rollout.status, Status::RolledBack { .. }) {
         let (recall, others) = newcomers::recall(app, &rollout, &devices, made.at).await?;
         changes.extend(recall);
@@ -342,7 +344,7 @@ pub(crate) async fn execute(
     changes.push(Change::SetRollout {
         id: state.rollout.id,
         status: stored_status(&state.rollout).to_owned(),
-        state: state.to_json(),
+        state: state.to_json()?,
     });
     Ok((changes, devices))
 }
@@ -439,33 +441,41 @@ pub(crate) async fn is_champion(app: &App, name: &str, digest: Digest) -> Result
     Ok(app.store.aliases().await?.iter().any(is))
 }
 
-fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
-    let name = |decision| match serde_json::to_value(decision) {
-        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
+fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> Result<NewEntry, Problem> {
+    let damaged = |error: serde_json::Error| Problem::internal("writing a plan", &error);
+    let decisions = serde_json::to_value(&made.decisions).map_err(damaged)?;
+    // A decision is written as its name, or as an object whose one key is its name.
+    let name = |decision: &serde_json::Value| match decision {
+        serde_json::Value::Object(map) => map.keys().next().cloned(),
+        other => other.as_str().map(str::to_owned),
     };
-    let events: Vec<String> = made.decisions.iter().map(name).collect();
+    let events: Vec<String> = decisions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(name)
+        .collect();
+    let assessment = serde_json::to_value(&made.assessment).map_err(damaged)?;
     let body = json!({
         "events": events,
         "sentences": made.sentences().collect::<Vec<_>>(),
-        "decisions": made.decisions,
+        "decisions": decisions,
         "status": rollout.status.word(),
         "stage": rollout.stage,
         "revision": rollout.revision,
         "name": rollout.target.model,
         "target": made.target,
         "base": made.base,
-        "assessment": made.assessment,
+        "assessment": assessment,
         "evidence": made.evidence,
         "operator": operator,
     });
-    NewEntry {
+    Ok(NewEntry {
         rollout: Some(rollout.id),
         at: made.at,
         kind: "rollout.planned".into(),
         body: body.to_string(),
-    }
+    })
 }
 
 /// The next free number of a rollout. Called with no other operation under way.

@@ -91,14 +91,15 @@ impl Outcome {
         status: StatusCode,
         body: &T,
         audit: (&'static str, String, String),
-    ) -> Self {
-        let body = serde_json::to_string(body).unwrap_or_default();
-        Self {
+    ) -> Result<Self, Problem> {
+        let body =
+            serde_json::to_string(body).map_err(|error| Problem::internal("writing the answer", &error))?;
+        Ok(Self {
             status,
             body,
             changes: Vec::new(),
             audit,
-        }
+        })
     }
 
     pub(crate) fn with(mut self, changes: impl IntoIterator<Item = Change>) -> Self {

@@ -68,7 +68,7 @@ pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result
             base: base.digest,
             created_at: now,
             created_by: operator.clone(),
-            state: Stored::new(rollout.clone()).to_json(),
+            state: Stored::new(rollout.clone()).to_json()?,
         };
         let loaded = Loaded {
             rollout,
@@ -84,7 +84,7 @@ pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result
             id.to_string(),
             format!("{} over {}", asked.target, base.version),
         );
-        Ok(Outcome::new(StatusCode::CREATED, &view, audit)
+        Ok(Outcome::new(StatusCode::CREATED, &view, audit)?
             .with([Change::AddRollout(row), Change::Ledger(entry)]))
     };
     once(app, call, decide, |_, _| {}).await
@@ -338,7 +338,7 @@ pub(crate) async fn steer(
         let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;
         *rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = devices;
         let view = rollout_view(&after, &inventory, freeze.as_ref());
-        Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone()))?.with(changes))
     };
     let handed = Arc::clone(&rung);
     let ring = move |app: &App, _: &_| {

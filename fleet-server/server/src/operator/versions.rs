@@ -66,7 +66,7 @@ pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Res
             StatusCode::CREATED,
             &view,
             ("version.publish", label, asked.target.clone()),
-        )
+        )?
         .with(changes))
     };
     let handed = Arc::clone(&adopted);
@@ -338,7 +338,7 @@ pub(crate) async fn set_alias(
             view.aliases.push(alias.clone());
         }
         let audit = ("alias.set", format!("{name}:{alias}"), version.digest.to_string());
-        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, audit)?.with(changes))
     };
     once(&app, call, decide, |_, _| {}).await
 }
@@ -360,7 +360,7 @@ pub(crate) async fn remove_alias(
         };
         let changes = [remove, Change::Ledger(entry(app, "alias.removed", &body))];
         let audit = ("alias.remove", format!("{name}:{alias}"), String::new());
-        Ok(Outcome::new(StatusCode::OK, &json!({}), audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &json!({}), audit)?.with(changes))
     };
     once(&app, call, decide, |_, _| {}).await
 }
@@ -401,7 +401,7 @@ pub(crate) async fn put_metadata(
             repository.clone(),
             format!("{} files", files.len()),
         );
-        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, audit)?.with(changes))
     };
     let handed = Arc::clone(&adopted);
     let after = move |app: &App, _: &_| adopt(app, &handed);
