@@ -106,7 +106,7 @@ pub use inventory::{Device, Inventory, InventoryBuilder, Profile, ProfileId, Ver
 pub use newcomers::{Champion, Welcome, newcomers};
 pub use order::rank;
 pub use plan::{Assessment, Decision, HoldReason, Plan, StageReading, apply};
-pub use planner::{Input, plan};
+pub use planner::{Input, plan, standing};
 pub use policy::{HazardRatio, HealthMetric, Policy, Ppm, SILENCE, Silence, Stage};
 pub use rollout::{Release, Requirements, Rollout, Status, StopReason};
 pub use sanderling_wire::Arm;

@@ -172,6 +172,18 @@ pub struct Rollout {
 }
 
 impl Rollout {
+    /// Whether evidence stopped it and the rollback that follows is still to come: the fleet was frozen when it stopped.
+    /// Such a rollout is planned on, like a live one.
+    #[must_use]
+    pub fn owes_rollback(&self) -> bool {
+        match &self.status {
+            Status::Stopped { reason } => {
+                self.policy.auto_rollback && !matches!(reason, StopReason::Operator { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// A new rollout, running, with nobody assigned yet. `salt` is 16 random bytes.
     ///
     /// # Errors

@@ -117,3 +117,27 @@ proptest! {
         prop_assert_eq!(sequence(&salt, &classes, &entrants), order);
     }
 }
+
+#[test]
+fn what_cannot_be_planned_can_be_looked_at() {
+    let release = |label: &str| Release::new(label, sanderling_wire::Digest::of(label.as_bytes()));
+    let (id, policy) = (sanderling_wire::RolloutId(1), Policy::default());
+    let rollout = Rollout::start(id, [7; 16], release("v2"), release("v1"), policy, 100).unwrap();
+    let mut evidence = Evidence::default();
+    evidence.paired.fleet = Counts {
+        inputs: 1,
+        disagreements: 2,
+    };
+    let input = Input {
+        rollout: &rollout,
+        assignments: &Assignments::default(),
+        inventory: &Inventory::default(),
+        evidence: &evidence,
+        freeze: None,
+        now: 200,
+    };
+    assert!(matches!(plan(&input), Err(Error::Evidence(_))));
+    let plan = standing(&input);
+    assert!(plan.is_empty() && plan.holding.is_empty());
+    assert_eq!(plan.assessment.agreement.fleet, Counts::default());
+}

@@ -21,11 +21,14 @@ pub(crate) struct App {
     pub(crate) minter: Minter,
     pub(crate) guard: Guard,
     pub(crate) sessions: Sessions,
+    /// Operators' tokens that were wrong.
     pub(crate) throttle: Throttle,
+    /// Enrolment tokens that were wrong: devices behind one address must not lock its operators out.
+    pub(crate) enrolments: Throttle,
     pub(crate) doorbell: Doorbell,
     pub(crate) metrics: Metrics,
     /// What operators and the executor do is done one at a time, so that what was read still holds at the commit.
-    pub(crate) operations: Mutex<()>,
+    pub(crate) operations: Arc<Mutex<()>>,
     /// Asks the executor to look now.
     pub(crate) look: Notify,
     /// Becomes true when the server is to stop.

@@ -8,12 +8,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use sanderling_store::{CheckInWrite, Enrolment};
+use sanderling_store::{CheckInWrite, Enrolment, StoreError};
 use sanderling_trust::PublicKey;
 use sanderling_trust::http_sig::{Proof, Request, Unverified};
 use sanderling_wire::{
     CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody,
-    ServingWindow, api,
+    RuntimeInfo, ServingWindow, api,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +21,14 @@ use std::time::Instant;
 
 /// Devices whose key is kept in memory; beyond, all are forgotten and read again.
 const MAX_KEYS: usize = 131_072;
+/// Times that a device is read while others are decommissioned, before it is told to come again.
+const MAX_READS: u32 = 8;
 /// Nonces kept of one device. Beyond, the time of the oldest becomes the floor under signature times.
 const MAX_NONCES: usize = 32;
+/// Operators that a runtime may list, several times as many as ONNX has.
+const MAX_OPERATORS: usize = 1024;
+/// Longest name of one, bytes.
+const MAX_OPERATOR_LEN: usize = 128;
 /// Answers in a window before its errors mean anything.
 const MIN_ANSWERS: u64 = 20;
 /// Share of answers in a window that may be errors: the health metric `errors` is failed above it.
@@ -41,7 +47,15 @@ struct Known {
 /// Checks who sends a request, and that it was not sent before.
 #[derive(Default)]
 pub(crate) struct Guard {
-    known: Mutex<HashMap<DeviceId, Known>>,
+    known: Mutex<Keyring>,
+}
+
+/// The keys in memory.
+#[derive(Default)]
+struct Keyring {
+    devices: HashMap<DeviceId, Known>,
+    /// Counts decommissionings: what was read from the store before one may be out of date.
+    forgotten: u64,
 }
 
 impl Guard {
@@ -68,37 +82,44 @@ impl Guard {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .devices
             .get_mut(&device)
             .map(f)
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forgotten
+    }
+
+    /// Keeps a device as read after `forgotten`, unless one was decommissioned since: it may be this one.
+    fn keep(&self, forgotten: u64, device: DeviceId, known: Known) -> bool {
+        let mut keyring = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if keyring.forgotten != forgotten {
+            return false;
+        }
+        if keyring.devices.len() >= MAX_KEYS {
+            // Floors are read again from the store, where every accepted check-in has left its time.
+            keyring.devices.clear();
+        }
+        keyring.devices.entry(device).or_insert(known);
+        true
     }
 
     /// Reads a device's key. The newest signature time in the store is the floor: what was signed before it was
     /// seen by this server or the one before.
     async fn learn(&self, app: &App, device: DeviceId) -> Result<Arc<PublicKey>, Problem> {
-        let record = app.store.device(device).await?.ok_or_else(|| {
-            // Says no more than a bad signature does.
-            Problem::unauthorized(
-                format!("device {device} is not enrolled here"),
-                "enrol it with a new enrolment string",
-            )
-        })?;
-        if record.device.decommissioned_at.is_some() {
-            return Err(Problem::gone(format!("device {device} was decommissioned")));
+        for _ in 0..MAX_READS {
+            let forgotten = self.forgotten();
+            let known = read(app, device).await?;
+            let key = Arc::clone(&known.key);
+            if self.keep(forgotten, device, known) {
+                return Ok(key);
+            }
         }
-        let key = Arc::new(PublicKey::ed25519(&record.device.public_key));
-        let known = Known {
-            key: Arc::clone(&key),
-            hardware: record.device.hardware,
-            floor: record.state.map_or(0, |state| state.last_signed),
-            nonces: Vec::new(),
-        };
-        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MAX_KEYS {
-            // Floors are read again from the store, where every accepted check-in has left its time.
-            all.clear();
-        }
-        all.entry(device).or_insert(known);
-        Ok(key)
+        Err(Problem::from(StoreError::Busy))
     }
 
     /// Refuses a check-in that was sent before.
@@ -129,10 +150,9 @@ impl Guard {
 
     /// Forgets a device: it was decommissioned.
     pub(crate) fn forget(&self, device: DeviceId) {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&device);
+        let mut keyring = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        keyring.forgotten += 1;
+        keyring.devices.remove(&device);
     }
 
     /// The key of a device, for the broker.
@@ -142,6 +162,26 @@ impl Guard {
             None => self.learn(app, device).await.ok(),
         }
     }
+}
+
+/// What the store knows of a device in service.
+async fn read(app: &App, device: DeviceId) -> Result<Known, Problem> {
+    let record = app.store.device(device).await?.ok_or_else(|| {
+        // Says no more than a bad signature does.
+        Problem::unauthorized(
+            format!("device {device} is not enrolled here"),
+            "enrol it with a new enrolment string",
+        )
+    })?;
+    if record.device.decommissioned_at.is_some() {
+        return Err(Problem::gone(format!("device {device} was decommissioned")));
+    }
+    Ok(Known {
+        key: Arc::new(PublicKey::ed25519(&record.device.public_key)),
+        hardware: record.device.hardware,
+        floor: record.state.map_or(0, |state| state.last_signed),
+        nonces: Vec::new(),
+    })
 }
 
 fn parse_headers(headers: &HeaderMap) -> Result<Unverified, Problem> {
@@ -179,6 +219,18 @@ fn decode<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::bad_request(error.to_string(), "update the older of device and server"))
 }
 
+/// Refuses a runtime that says more of itself than any has to say: the server keeps what it says.
+fn check_runtime(runtime: &RuntimeInfo) -> Result<(), Problem> {
+    let operators = &runtime.operators;
+    if operators.len() <= MAX_OPERATORS && operators.iter().all(|name| name.len() <= MAX_OPERATOR_LEN) {
+        return Ok(());
+    }
+    Err(Problem::too_large(format!(
+        "the runtime lists {} operators; {MAX_OPERATORS} with names of {MAX_OPERATOR_LEN} bytes are taken",
+        operators.len()
+    )))
+}
+
 /// `POST /v1/device/enrol`.
 pub(crate) async fn enrol(
     State(app): State<Shared>,
@@ -188,10 +240,11 @@ pub(crate) async fn enrol(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    if !app.throttle.may_try(peer.0.ip(), app.now()) {
+    if !app.enrolments.may_try(peer.0.ip(), app.now()) {
         return Err(Problem::too_many());
     }
     let request: EnrolRequest = decode(&body)?;
+    check_runtime(&request.runtime)?;
     let key = PublicKey::ed25519(&request.public_key);
     let proof = parse_headers(&headers)?.verify(&key, &signed(&method, &uri, &body))?;
     proof.check_time(app.now(), api::SIGNATURE_WINDOW_S)?;
@@ -203,7 +256,10 @@ pub(crate) async fn enrol(
         now: app.now(),
     };
     let enrolled = app.store.enrol(enrolment).await.map_err(|error| {
-        app.throttle.failed(peer.0.ip(), app.now());
+        // Only a wrong token is a guess. A server that is busy is nobody's fault.
+        if matches!(error, StoreError::TokenInvalid | StoreError::TokenUsed) {
+            app.enrolments.failed(peer.0.ip(), app.now());
+        }
         Problem::from(error)
     })?;
     if enrolled.new {
@@ -232,6 +288,7 @@ pub(crate) async fn check_in(
         .await?;
     let device = proof.device;
     let check_in: CheckIn = decode(&body)?;
+    check_runtime(&check_in.state.runtime)?;
     if check_in.records.len() > api::MAX_RECORDS {
         let detail = format!(
             "{} records in one check-in; {} are taken",
@@ -248,18 +305,22 @@ pub(crate) async fn check_in(
     }
     app.guard.fresh(&proof)?;
     let now = app.now();
+    let (mint, held) = app.minter.policy(device, app.registry.versions().1);
     let write = CheckInWrite {
         device,
         now,
         signed_at: proof.created,
         failed_metrics: failed_metrics(&check_in.records, app.config.limits.latency_p95_ms),
-        mint: app.minter.policy(device, app.registry.versions().1),
+        mint,
         check_in,
     };
     let stored = app.store.check_in(write).await?;
     let hardware = app.guard.with(device, |known| known.hardware.clone());
     let hardware = hardware.ok_or_else(|| Problem::gone(format!("device {device} was decommissioned")))?;
-    let director = app.minter.document(&app, device, &hardware, &stored).await?;
+    let director = app
+        .minter
+        .document(&app, device, &hardware, &stored, held)
+        .await?;
     app.metrics.check_ins.inc();
     app.metrics.records.inc_by(u64::from(stored.fresh));
     app.metrics
@@ -304,6 +365,38 @@ fn failed_metrics(records: &[Record], latency_p95_ms: Option<u64>) -> Vec<String
 mod tests {
     use super::*;
     use sanderling_wire::Sketch;
+
+    #[test]
+    fn what_was_read_before_a_decommissioning_is_not_kept() {
+        let (guard, device) = (Guard::default(), DeviceId([1; 16]));
+        let known = || Known {
+            key: Arc::new(PublicKey::ed25519(&[1; 32])),
+            hardware: HardwareId::new("pi4").unwrap(),
+            floor: 0,
+            nonces: Vec::new(),
+        };
+        let before = guard.forgotten();
+        guard.forget(device);
+        assert!(!guard.keep(before, device, known()));
+        assert!(guard.with(device, |_| ()).is_none());
+        assert!(guard.keep(guard.forgotten(), device, known()));
+        guard.forget(device);
+        assert!(guard.with(device, |_| ()).is_none());
+    }
+
+    #[test]
+    fn a_runtime_says_so_much_of_itself() {
+        let runtime = |operators: Vec<String>| RuntimeInfo {
+            version: (0, 1, 0),
+            numerics: 1,
+            bundle_format: 1,
+            operators,
+            memory_limit: 0,
+        };
+        assert!(check_runtime(&runtime(vec![":Conv".into(); MAX_OPERATORS])).is_ok());
+        assert!(check_runtime(&runtime(vec![":Conv".into(); MAX_OPERATORS + 1])).is_err());
+        assert!(check_runtime(&runtime(vec!["x".repeat(MAX_OPERATOR_LEN + 1)])).is_err());
+    }
 
     #[test]
     fn windows_fail_by_share_of_errors_and_by_latency() {

@@ -4,21 +4,18 @@
 //! server dies before it, the same plan is made again; after it, devices learn of it at their next check-in.
 
 use crate::app::{App, Shared};
+use crate::evidence;
 use crate::newcomers::{self, Search};
 use crate::problem::Problem;
 use sanderling_rollout::{
-    Arm, Assignment, Assignments, Counts, Device, DeviceEvent, Evidence, ExclusionGroup, Freeze,
-    HealthMetric, Input, Inventory, InventoryBuilder, MetricEvidence, PairedEvidence, Plan, Rollout, Status,
-    apply, plan,
+    Arm, Assignment, Assignments, Device, Evidence, ExclusionGroup, Freeze, Input, Inventory,
+    InventoryBuilder, Plan, Rollout, Status, apply, plan,
 };
-use sanderling_store::{
-    Alias, AssignmentRow, Change, Desired, FleetRow, HealthRow, Mode, PairedCount, RolloutRow,
-    ledger::NewEntry,
-};
-use sanderling_wire::{DeviceId, HardwareId, RolloutId, RuntimeInfo};
+use sanderling_store::{Alias, AssignmentRow, Change, Desired, FleetRow, Mode, RolloutRow, ledger::NewEntry};
+use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// The setting that holds the emergency brake.
@@ -45,8 +42,8 @@ impl State {
         }
     }
 
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    pub(crate) fn to_json(&self) -> Result<String, Problem> {
+        serde_json::to_string(self).map_err(|error| Problem::internal("writing a rollout", &error))
     }
 }
 
@@ -57,6 +54,8 @@ pub(crate) struct Loaded {
     pub(crate) assignments: Assignments,
     pub(crate) evidence: Evidence,
     pub(crate) created_by: String,
+    /// When it was read, and so when it is planned: no evidence is later.
+    pub(crate) now: u64,
 }
 
 /// Runs until the server stops: looks at the live rollouts when something was committed, and from time to time.
@@ -64,10 +63,11 @@ pub(crate) async fn run(app: Shared) {
     let timing = &app.config.timing;
     let debounce = Duration::from_millis(timing.plan_debounce_ms);
     let mut search = Search::every(debounce * SEARCH_DEBOUNCES);
+    let mut troubles = Troubles::default();
     let mut heads = app.store.heads();
     loop {
         let began = Instant::now();
-        if let Err(problem) = look(&app, &mut search).await {
+        if let Err(problem) = look(&app, &mut search, &mut troubles).await {
             tracing::error!(detail = problem.detail(), "the rollouts could not be planned");
         }
         // A fleet so large that planning is slow is planned less often: at most a fifth of the time.
@@ -85,8 +85,27 @@ pub(crate) async fn run(app: Shared) {
     }
 }
 
-/// Plans every live rollout once, and looks for newcomers if it is time.
-async fn look(app: &App, search: &mut Search) -> Result<(), Problem> {
+/// What keeps rollouts from being planned, so that it is told once and not at each look.
+#[derive(Default)]
+struct Troubles(HashMap<RolloutId, String>);
+
+impl Troubles {
+    /// Notes how planning a rollout went.
+    fn note<T>(&mut self, app: &App, rollout: RolloutId, outcome: &Result<T, Problem>) {
+        let Err(problem) = outcome else {
+            self.0.remove(&rollout);
+            return;
+        };
+        app.metrics.unplanned.inc();
+        let known = self.0.insert(rollout, problem.detail().to_owned());
+        if known.as_deref() != Some(problem.detail()) {
+            tracing::error!(%rollout, detail = problem.detail(), "a rollout could not be planned; the others go on");
+        }
+    }
+}
+
+/// Plans every live rollout once, and looks for newcomers if it is time. One that cannot be planned keeps no other.
+async fn look(app: &App, search: &mut Search, troubles: &mut Troubles) -> Result<(), Problem> {
     let _alone = app.operations.lock().await;
     let live = app.store.live_rollouts().await?;
     app.metrics.live_rollouts.set(live.len() as i64);
@@ -98,9 +117,11 @@ async fn look(app: &App, search: &mut Search) -> Result<(), Problem> {
             None => inventory(app).await?,
         };
         // What one rollout tells devices, the next one must know: devices without a model go to the first that asks.
-        let moved = advance(app, row.clone(), &known, freeze.as_ref()).await?;
-        fleet = (!moved).then_some(known);
+        let moved = advance(app, row.clone(), &known, freeze.as_ref()).await;
+        troubles.note(app, row.id, &moved);
+        fleet = (!moved.unwrap_or(true)).then_some(known);
     }
+    troubles.0.retain(|id, _| live.iter().any(|row| row.id == *id));
     if freeze.is_none() && search.is_due() {
         newcomers::welcome(app, &live).await?;
     }
@@ -116,7 +137,7 @@ async fn advance(
 ) -> Result<bool, Problem> {
     let began = Instant::now();
     let loaded = load(app, row).await?;
-    let made = input(&loaded, inventory, freeze, app.now(), plan).map_err(planning)?;
+    let made = input(&loaded, inventory, freeze, plan).map_err(planning)?;
     app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
     if made.is_empty() {
         return Ok(false);
@@ -132,13 +153,13 @@ pub(crate) fn input<T>(
     loaded: &Loaded,
     inventory: &Inventory,
     freeze: Option<&Freeze>,
-    now: u64,
     f: impl FnOnce(&Input<'_>) -> T,
 ) -> T {
     let Loaded {
         rollout,
         assignments,
         evidence,
+        now,
         ..
     } = loaded;
     f(&Input {
@@ -147,7 +168,7 @@ pub(crate) fn input<T>(
         inventory,
         evidence,
         freeze,
-        now,
+        now: *now,
     })
 }
 
@@ -167,11 +188,13 @@ pub(crate) async fn freeze(app: &App) -> Result<Option<Freeze>, Problem> {
 }
 
 /// Stores or forgets the brake.
-pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Change {
-    let value = freeze
-        .and_then(|freeze| serde_json::to_string(freeze).ok())
-        .unwrap_or_default();
-    Change::Set { name: FREEZE, value }
+pub(crate) fn set_freeze(freeze: Option<&Freeze>) -> Result<Change, Problem> {
+    let value = freeze.map(serde_json::to_string).transpose();
+    let value = value.map_err(|error| Problem::internal("writing the freeze", &error))?;
+    Ok(Change::Set {
+        name: FREEZE,
+        value: value.unwrap_or_default(),
+    })
 }
 
 /// The fleet as the planner sees it.
@@ -181,7 +204,10 @@ pub(crate) async fn inventory(app: &App) -> Result<Inventory, Problem> {
 
 /// Some devices as the planner sees them.
 pub(crate) async fn inventory_of(app: &App, fleet: Vec<FleetRow>) -> Result<Inventory, Problem> {
-    let runtimes: HashMap<_, _> = app.store.runtimes().await?.into_iter().collect();
+    // Those that a device has now: what else was ever reported is not read.
+    let hashes: HashSet<Digest> = fleet.iter().map(|row| row.runtime).collect();
+    let runtimes = app.store.runtimes(hashes.into_iter().collect()).await?;
+    let runtimes: HashMap<_, _> = runtimes.into_iter().collect();
     let mut builder = InventoryBuilder::with_capacity(fleet.len());
     let mut profiles = HashMap::new();
     for row in fleet {
@@ -238,13 +264,15 @@ pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> 
     let assignments =
         Assignments::from_parts(state.classes, rows, state.excluded).map_err(|error| damaged(&error))?;
     let paired = app.store.paired_counts(row.id).await?;
+    let now = app.now().max(state.rollout.updated_at);
     let health = app.store.health(row.id).await?;
-    let evidence = evidence(&state.rollout.policy.metrics, paired, health);
+    let evidence = evidence::gather(&state.rollout.policy.metrics, paired, health, now);
     Ok(Loaded {
         rollout: state.rollout,
         assignments,
         evidence,
         created_by: row.created_by,
+        now,
     })
 }
 
@@ -259,51 +287,6 @@ fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> 
         silent_at: row.silent_at,
         reverted_at: row.reverted_at,
     })
-}
-
-fn evidence(metrics: &[HealthMetric], paired: Vec<PairedCount>, health: Vec<HealthRow>) -> Evidence {
-    let mut counted = PairedEvidence::default();
-    for PairedCount {
-        hardware,
-        inputs,
-        disagreements,
-    } in paired
-    {
-        let counts = Counts {
-            inputs,
-            disagreements,
-        };
-        match hardware {
-            None => counted.fleet = counts,
-            Some(class) => counted.classes.push((class, counts)),
-        }
-    }
-    let of_kind = |kind: &str| -> Vec<DeviceEvent> {
-        let rows = health.iter().filter(|row| row.kind == kind);
-        rows.map(|row| DeviceEvent {
-            device: row.device,
-            at: row.at,
-        })
-        .collect()
-    };
-    // A device that went back by itself fails the metric `fallback`.
-    let kind_of = |metric: &str| {
-        if metric == "fallback" {
-            "fell_back".to_owned()
-        } else {
-            metric.to_owned()
-        }
-    };
-    let metric = |metric: &HealthMetric| MetricEvidence {
-        metric: metric.name.clone(),
-        failures: of_kind(&kind_of(&metric.name)),
-    };
-    Evidence {
-        paired: counted,
-        self_test_failures: of_kind("self_test_failed"),
-        crash_loops: of_kind("crash_loop"),
-        health: metrics.iter().map(metric).collect(),
-    }
 }
 
 /// A rollout as it will be once a plan is carried out.
@@ -347,7 +330,7 @@ pub(crate) async fn execute(
     let (desires, mut devices) = desires(&rollout, &moved, &before, made.at);
     changes.extend(desires);
     changes.extend(champion(app, &rollout, &was, made.at).await?);
-    changes.push(Change::Ledger(entry(&rollout, made, operator)));
+    changes.push(Change::Ledger(entry(&rollout, made, operator)?));
     if was == Status::Completed && matches!(rollout.status, Status::RolledBack { .. }) {
         let (recall, others) = newcomers::recall(app, &rollout, &devices, made.at).await?;
         changes.extend(recall);
@@ -360,10 +343,19 @@ pub(crate) async fn execute(
     };
     changes.push(Change::SetRollout {
         id: state.rollout.id,
-        status: state.rollout.status.word().to_owned(),
-        state: state.to_json(),
+        status: stored_status(&state.rollout).to_owned(),
+        state: state.to_json()?,
     });
     Ok((changes, devices))
+}
+
+/// The status by which the store tells rollouts that are planned on from those that are not.
+fn stored_status(rollout: &Rollout) -> &'static str {
+    if rollout.owes_rollback() {
+        "stopping"
+    } else {
+        rollout.status.word()
+    }
 }
 
 fn store_row(classes: &[HardwareId], row: &Assignment) -> Option<AssignmentRow> {
@@ -421,7 +413,8 @@ fn desires(
     (changes.collect(), devices)
 }
 
-/// A completed rollout makes its target the model's champion; rolling it back gives the title back.
+/// A completed rollout makes its target the model's champion; rolling it back gives the title back, if its target still
+/// has it.
 async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Result<Option<Change>, Problem> {
     let digest = match &rollout.status {
         Status::Completed => rollout.target.digest,
@@ -431,6 +424,9 @@ async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Resul
     let Some(version) = app.store.version(digest).await? else {
         return Ok(None);
     };
+    if *was == Status::Completed && !is_champion(app, &version.name, rollout.target.digest).await? {
+        return Ok(None);
+    }
     Ok(Some(Change::SetAlias(Alias {
         name: version.name,
         alias: CHAMPION.into(),
@@ -439,33 +435,47 @@ async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Resul
     })))
 }
 
-fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> NewEntry {
-    let name = |decision| match serde_json::to_value(decision) {
-        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
+/// Whether a version is its model's champion.
+pub(crate) async fn is_champion(app: &App, name: &str, digest: Digest) -> Result<bool, Problem> {
+    let is = |alias: &Alias| alias.name == name && alias.alias == CHAMPION && alias.digest == digest;
+    Ok(app.store.aliases().await?.iter().any(is))
+}
+
+fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> Result<NewEntry, Problem> {
+    let damaged = |error: serde_json::Error| Problem::internal("writing a plan", &error);
+    let decisions = serde_json::to_value(&made.decisions).map_err(damaged)?;
+    // A decision is written as its name, or as an object whose one key is its name.
+    let name = |decision: &serde_json::Value| match decision {
+        serde_json::Value::Object(map) => map.keys().next().cloned(),
+        other => other.as_str().map(str::to_owned),
     };
-    let events: Vec<String> = made.decisions.iter().map(name).collect();
+    let events: Vec<String> = decisions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(name)
+        .collect();
+    let assessment = serde_json::to_value(&made.assessment).map_err(damaged)?;
     let body = json!({
         "events": events,
         "sentences": made.sentences().collect::<Vec<_>>(),
-        "decisions": made.decisions,
+        "decisions": decisions,
         "status": rollout.status.word(),
         "stage": rollout.stage,
         "revision": rollout.revision,
         "name": rollout.target.model,
         "target": made.target,
         "base": made.base,
-        "assessment": made.assessment,
+        "assessment": assessment,
         "evidence": made.evidence,
         "operator": operator,
     });
-    NewEntry {
+    Ok(NewEntry {
         rollout: Some(rollout.id),
         at: made.at,
         kind: "rollout.planned".into(),
         body: body.to_string(),
-    }
+    })
 }
 
 /// The next free number of a rollout. Called with no other operation under way.

@@ -100,7 +100,7 @@ pub(crate) async fn get_image(
         return Err(Problem::not_found(
             "no-image",
             detail,
-            "publish it with `sanderling publish`",
+            "publish it with `sanderling rollout publish`",
         ));
     }
     let mut served = match ServeFile::new(path).oneshot(request).await {

@@ -14,6 +14,7 @@ use sanderling_store::{AuditEntry, Change, Committed, IdempotentReply};
 use sanderling_wire::Digest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// The header that carries the key.
 pub(crate) const KEY: &str = "idempotency-key";
@@ -90,14 +91,15 @@ impl Outcome {
         status: StatusCode,
         body: &T,
         audit: (&'static str, String, String),
-    ) -> Self {
-        let body = serde_json::to_string(body).unwrap_or_default();
-        Self {
+    ) -> Result<Self, Problem> {
+        let body =
+            serde_json::to_string(body).map_err(|error| Problem::internal("writing the answer", &error))?;
+        Ok(Self {
             status,
             body,
             changes: Vec::new(),
             audit,
-        }
+        })
     }
 
     pub(crate) fn with(mut self, changes: impl IntoIterator<Item = Change>) -> Self {
@@ -107,14 +109,17 @@ impl Outcome {
 }
 
 /// Carries a call out, once. `decide` runs with no other operation under way; `after` runs after the commit.
+///
+/// A caller that goes away while `decide` runs has called nothing off but this call. From the commit on, a task of its own
+/// sees to it that `after` runs too, so that memory and store never differ.
 pub(crate) async fn once<D, A>(app: &Shared, call: Call, decide: D, after: A) -> Result<Response, Problem>
 where
     D: AsyncFnOnce(&App) -> Result<Outcome, Problem>,
-    A: FnOnce(&App, &Committed),
+    A: FnOnce(&App, &Committed) + Send + 'static,
 {
     let key = read_key(&call.headers)?;
     let fingerprint = fingerprint(&call);
-    let _alone = app.operations.lock().await;
+    let alone = Arc::clone(&app.operations).lock_owned().await;
     if let Some(key) = key
         && let Some(kept) = app.store.remembered(&call.operator, key).await?
     {
@@ -145,8 +150,15 @@ where
             at,
         }));
     }
-    let committed = app.commit(changes).await?;
-    after(app, &committed);
+    let app = Arc::clone(app);
+    let rest = tokio::spawn(async move {
+        let committed = app.commit(changes).await?;
+        after(&app, &committed);
+        drop(alone);
+        Ok::<_, Problem>(())
+    });
+    rest.await
+        .map_err(|error| Problem::internal("carrying out an operator's call", &error))??;
     Ok(json(status, body))
 }
 

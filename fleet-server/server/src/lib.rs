@@ -72,6 +72,7 @@ mod broker;
 mod config;
 mod device;
 mod error;
+mod evidence;
 mod executor;
 mod feeds;
 mod files;

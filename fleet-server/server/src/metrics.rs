@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) rings: Counter,
     pub(crate) live_rollouts: Gauge,
     pub(crate) plan_seconds: Histogram,
+    pub(crate) unplanned: Counter,
     devices: Gauge,
     connected: Gauge,
     ledger: Gauge,
@@ -60,6 +61,7 @@ impl Metrics {
             rings: Counter::default(),
             live_rollouts: Gauge::default(),
             plan_seconds: seconds(),
+            unplanned: Counter::default(),
             devices: Gauge::default(),
             connected: Gauge::default(),
             ledger: Gauge::default(),
@@ -98,7 +100,7 @@ impl Metrics {
         registry.register("doorbell_rings", "Doorbells rung over MQTT", self.rings.clone());
         registry.register(
             "rollouts_live",
-            "Rollouts running or paused",
+            "Rollouts running, paused, or stopped and not rolled back yet",
             self.live_rollouts.clone(),
         );
         registry.register_with_unit(
@@ -106,6 +108,11 @@ impl Metrics {
             "Time to plan one rollout",
             Unit::Seconds,
             self.plan_seconds.clone(),
+        );
+        registry.register(
+            "planning_failures",
+            "Looks at a rollout that could not be planned",
+            self.unplanned.clone(),
         );
         registry.register("devices", "Devices in service", self.devices.clone());
         registry.register(

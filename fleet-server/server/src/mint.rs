@@ -22,7 +22,16 @@ const MAX_DOCUMENTS: usize = 65_536;
 pub(crate) struct Minter {
     signer: SharedSigner,
     validity_s: u64,
-    documents: Mutex<HashMap<DeviceId, (u64, Bytes)>>,
+    /// Documents kept at most.
+    room: usize,
+    documents: Mutex<HashMap<DeviceId, Held>>,
+}
+
+/// A signed document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    version: u64,
+    bytes: Bytes,
 }
 
 impl Minter {
@@ -30,37 +39,49 @@ impl Minter {
         Self {
             signer,
             validity_s,
+            room: MAX_DOCUMENTS,
             documents: Mutex::default(),
         }
     }
 
-    /// When the store is to allocate a new version.
-    pub(crate) fn policy(&self, device: DeviceId, targets_version: u64) -> MintPolicy {
+    /// When the store is to allocate a new version, and the document that the device holds: it goes along with the
+    /// check-in, so that a version said to be held is held when the answer comes, whatever is forgotten meanwhile.
+    pub(crate) fn policy(&self, device: DeviceId, targets_version: u64) -> (MintPolicy, Option<Held>) {
         let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
         let mut epoch = self.signer.public_key().id().as_str().as_bytes().to_vec();
         epoch.extend_from_slice(&targets_version.to_be_bytes());
-        MintPolicy {
+        let held = documents.get(&device).cloned();
+        let policy = MintPolicy {
             epoch: Digest::of(&epoch),
             refresh_after_s: self.validity_s / 2,
-            held: documents.get(&device).map(|(version, _)| *version),
-        }
+            held: held.as_ref().map(|held| held.version),
+        };
+        (policy, held)
     }
 
-    /// The document for what the store answered a check-in.
+    /// Keeps a document; where there is no room, another goes.
+    fn keep(&self, device: DeviceId, held: Held) {
+        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        if documents.len() >= self.room && !documents.contains_key(&device) {
+            let any = documents.keys().next().copied();
+            any.map(|device| documents.remove(&device));
+        }
+        documents.insert(device, held);
+    }
+
+    /// The document for what the store answered a check-in: the one that was held when it was asked, or a new one.
     pub(crate) async fn document(
         &self,
         app: &App,
         device: DeviceId,
         hardware: &HardwareId,
         stored: &CheckInStored,
+        held: Option<Held>,
     ) -> Result<Bytes, Problem> {
+        if let Some(held) = held
+            && held.version == stored.director_version
         {
-            let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((version, bytes)) = documents.get(&device)
-                && *version == stored.director_version
-            {
-                return Ok(bytes.clone());
-            }
+            return Ok(held.bytes);
         }
         let content = DirectorTargets {
             header: Header {
@@ -78,12 +99,11 @@ impl Minter {
             .map_err(|error| Problem::internal("signing a director document", &error))?;
         let bytes = Bytes::from(signed);
         app.metrics.minted.inc();
-        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
-        if documents.len() >= MAX_DOCUMENTS && !documents.contains_key(&device) {
-            let any = documents.keys().next().copied();
-            any.map(|device| documents.remove(&device));
-        }
-        documents.insert(device, (stored.director_version, bytes.clone()));
+        let held = Held {
+            version: stored.director_version,
+            bytes: bytes.clone(),
+        };
+        self.keep(device, held);
         Ok(bytes)
     }
 }
@@ -114,4 +134,30 @@ async fn rollout(app: &App, desired: Option<Desired>) -> Result<Option<RolloutAs
         },
         ledger_head: head.map_or(ledger::GENESIS, |entry| entry.hash),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_document_said_to_be_held_outlives_its_eviction() {
+        let signer = Arc::new(sanderling_trust::Ed25519Signer::from_seed(&[1; 32]));
+        let minter = Minter {
+            room: 1,
+            ..Minter::new(signer, 60)
+        };
+        let held = Held {
+            version: 7,
+            bytes: Bytes::from_static(b"signed"),
+        };
+        let (device, other) = (DeviceId([1; 16]), DeviceId([2; 16]));
+        minter.keep(device, held.clone());
+        let (policy, taken) = minter.policy(device, 1);
+        // Another device's check-in pushes it out before the store has answered.
+        minter.keep(other, held.clone());
+        assert_eq!(minter.policy(device, 1).0.held, None);
+        assert_eq!((policy.held, taken), (Some(7), Some(held)));
+    }
 }

@@ -160,7 +160,8 @@ impl Registry {
         self.read(|trusted| trusted.view(repository))
     }
 
-    /// Whether the timestamp is more than half spent, or missing where there is a snapshot to sign.
+    /// Whether the timestamp is more than half spent. Where there is none there is no snapshot to sign either: they come
+    /// together, with the first publication.
     pub(crate) fn needs_timestamp(&self, now: u64) -> bool {
         self.read(|trusted| {
             let expires = trusted

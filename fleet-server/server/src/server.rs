@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -93,9 +93,10 @@ impl Server {
             guard: Guard::default(),
             sessions: Sessions::default(),
             throttle: Throttle::default(),
+            enrolments: Throttle::default(),
             doorbell: Doorbell::default(),
             metrics: Metrics::new(),
-            operations: Mutex::default(),
+            operations: Arc::default(),
             look: Notify::new(),
             stop: stopping,
             url,
@@ -253,7 +254,12 @@ fn names(config: &ServerConfig, http: SocketAddr) -> Result<(String, Vec<String>
 /// The host by which devices reach the broker: the URL's, or the address where that is its own.
 fn host_of(url: &str, mqtt: SocketAddr) -> String {
     let host = url.split_once("://").map_or(url, |(_, host)| host);
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    // An IPv6 address has colons of its own, and stands in brackets for it; by itself it needs none.
+    let address = host.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let name = match address {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
     if mqtt.ip().is_unspecified() || !mqtt.ip().is_loopback() {
         name.to_owned()
     } else {
@@ -325,4 +331,26 @@ async fn round(app: &App) -> Result<(), crate::problem::Problem> {
     };
     app.store.commit(vec![prune]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_broker_is_where_the_url_says() {
+        let everywhere: SocketAddr = ([0, 0, 0, 0], 1883).into();
+        for (url, host) in [
+            ("https://fleet.example", "fleet.example"),
+            ("https://fleet.example:8443", "fleet.example"),
+            ("https://[2001:db8::1]", "2001:db8::1"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+        ] {
+            assert_eq!(host_of(url, everywhere), host);
+        }
+        assert_eq!(
+            host_of("https://fleet.example", ([127, 0, 0, 1], 1883).into()),
+            "127.0.0.1"
+        );
+    }
 }

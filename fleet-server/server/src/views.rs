@@ -4,7 +4,7 @@ use crate::api::{DeviceView, RolloutView, VersionView};
 use crate::app::App;
 use crate::executor::{self, Loaded};
 use crate::problem::Problem;
-use sanderling_rollout::{Freeze, Inventory, Plan, Rollout, Status, plan};
+use sanderling_rollout::{Freeze, Inventory, Plan, Rollout, Status, plan, standing};
 use sanderling_store::{Alias, DeviceRecord, ServingTotals, Version};
 use sanderling_wire::{DeviceId, Digest};
 use std::collections::HashMap;
@@ -129,14 +129,17 @@ fn reason(made: &Plan, status: &Status) -> Option<String> {
     }
 }
 
-/// A rollout for the API: read, and looked at by the planner without carrying anything out.
-pub(crate) fn rollout_view(
-    loaded: &Loaded,
-    inventory: &Inventory,
-    freeze: Option<&Freeze>,
-    now: u64,
-) -> Result<RolloutView, Problem> {
-    let made = executor::input(loaded, inventory, freeze, now, plan).map_err(executor::planning)?;
+/// A rollout for the API: read, and looked at by the planner without carrying anything out. One that cannot be planned
+/// is shown as it stands, with what keeps it.
+pub(crate) fn rollout_view(loaded: &Loaded, inventory: &Inventory, freeze: Option<&Freeze>) -> RolloutView {
+    let (made, holding) = executor::input(loaded, inventory, freeze, |input| match plan(input) {
+        Ok(made) => {
+            let reasons = made.holding.iter().map(|reason| made.hold_reason(reason));
+            let reasons = reasons.collect();
+            (made, reasons)
+        }
+        Err(error) => (standing(input), vec![format!("it cannot be planned: {error}")]),
+    });
     let Rollout {
         id,
         target,
@@ -150,7 +153,7 @@ pub(crate) fn rollout_view(
     let stages = (0..policy.stages.len())
         .map(|stage| made.stage_name(stage as u16))
         .collect();
-    Ok(RolloutView {
+    RolloutView {
         id: *id,
         model: target.model.clone(),
         status: status.word().to_owned(),
@@ -163,13 +166,9 @@ pub(crate) fn rollout_view(
         stage: *stage,
         started_at: *started_at,
         created_by: loaded.created_by.clone(),
-        holding: made
-            .holding
-            .iter()
-            .map(|reason| made.hold_reason(reason))
-            .collect(),
+        holding,
         inference: made.inference_bound(),
         assessment: made.assessment,
         policy: policy.clone(),
-    })
+    }
 }

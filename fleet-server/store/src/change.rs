@@ -82,7 +82,8 @@ pub enum Change {
         /// Its value.
         value: String,
     },
-    /// Forgets telemetry, kept answers and unused expired tokens from before a time. Evidence, events, ledger and audit stay.
+    /// Forgets telemetry, kept answers and unused expired tokens from before a time, and runtime descriptions that no device
+    /// has any more. Evidence, ledger and audit stay.
     Prune {
         /// Telemetry received before this goes.
         telemetry_before: u64,

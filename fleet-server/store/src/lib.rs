@@ -93,8 +93,8 @@ pub trait Store: Send + Sync + 'static {
     /// Devices that were last told to run this version, by id.
     fn told(&self, digest: Digest) -> Pending<'_, Vec<DeviceId>>;
 
-    /// Every runtime description, by its hash.
-    fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>>;
+    /// The runtime descriptions of these hashes, as far as they are known.
+    fn runtimes(&self, hashes: Vec<Digest>) -> Pending<'_, Vec<(Digest, RuntimeInfo)>>;
 
     /// Enrolment tokens, newest first.
     fn tokens(&self, limit: u32) -> Pending<'_, Vec<TokenRow>>;
@@ -120,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     /// Rollouts, newest first.
     fn rollouts(&self, limit: u32) -> Pending<'_, Vec<RolloutRow>>;
 
-    /// Rollouts that evidence still counts for: running or paused.
+    /// Rollouts that are still planned, oldest first: those whose status is `running`, `paused` or `stopping`.
     fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>>;
 
     /// Whether a rollout stands behind a version: one completed with it, or started from it.

@@ -787,7 +787,12 @@ async fn everything_is_there_after_reopening() {
             .fresh,
         0
     );
-    assert_eq!(store.runtimes().await.unwrap().len(), 1);
+    let hash = store.fleet().await.unwrap()[0].runtime;
+    let unknown = image(9);
+    assert_eq!(
+        store.runtimes(vec![hash, unknown]).await.unwrap(),
+        [(hash, runtime())]
+    );
     assert_eq!(
         store.fleet_counts().await.unwrap()[0].phase.as_deref(),
         Some("Idle")
@@ -856,4 +861,56 @@ async fn the_log_is_moved_into_the_database_beside_the_writer() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("the database file has {} bytes only", size());
+}
+
+#[tokio::test]
+async fn one_device_fills_no_table() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let mut sequence = 0;
+    let mut next = || {
+        sequence += 1;
+        sequence - 1
+    };
+    // Two lives of the writer's memory, as it were: an assignment makes it read the device again.
+    for life in 0..2_u8 {
+        for n in 0..70 {
+            let mut record = serving(next(), 1);
+            if let RecordBody::Serving(window) = &mut record.body {
+                window.image = Digest([100 * life + n; 32]);
+            }
+            let mut write = check_in(1, NOW, 0, vec![record]);
+            write.check_in.state.runtime.memory_limit = u64::from(100 * life + n);
+            store.check_in(write).await.unwrap();
+        }
+        let desire = Change::Desire {
+            devices: vec![device],
+            desired: None,
+        };
+        store.commit(vec![desire]).await.unwrap();
+    }
+    assert_eq!(store.serving(Some(device)).await.unwrap().len(), 64);
+    for _ in 0..6 {
+        let records = (0..200).map(|_| event(next(), EventKind::Started, 1)).collect();
+        store.check_in(check_in(1, NOW, 0, records)).await.unwrap();
+    }
+    let kept = store.events(Some(device), 0, 10_000).await.unwrap();
+    assert!((1000..=1100).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last().unwrap().id, 1200, "the oldest go");
+    let prune = Change::Prune {
+        telemetry_before: 0,
+        replies_before: 0,
+        tokens_before: 0,
+    };
+    store.commit(vec![prune]).await.unwrap();
+    let hash = |limit| {
+        let info = RuntimeInfo {
+            memory_limit: limit,
+            ..runtime()
+        };
+        Digest::of(&sanderling_wire::encode(&info))
+    };
+    let left = store.runtimes((0..200).map(hash).collect()).await.unwrap();
+    assert_eq!(left, [(hash(0), runtime())], "the one that it has now");
+    assert!(store.device(device).await.unwrap().unwrap().state.is_some());
 }

@@ -226,7 +226,8 @@ pub struct Alias {
 pub struct RolloutRow {
     /// Its number.
     pub id: RolloutId,
-    /// Where it stands, in a word.
+    /// Where it stands, in a word. `running`, `paused` and `stopping` (stopped by evidence, the rollback still to come)
+    /// are planned on; any other is an end.
     pub status: String,
     /// The image it rolls out.
     pub target: Digest,

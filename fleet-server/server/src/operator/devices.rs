@@ -93,7 +93,7 @@ pub(crate) async fn enrolment(app: &Shared, call: Call, asked: NewEnrolment) -> 
             asked.label.clone(),
             format!("valid for {ttl} s"),
         );
-        Ok(Outcome::new(StatusCode::CREATED, &created, audit).with([Change::AddToken(token)]))
+        Ok(Outcome::new(StatusCode::CREATED, &created, audit)?.with([Change::AddToken(token)]))
     };
     once(app, call, decide, |_, _| {}).await
 }
@@ -212,9 +212,9 @@ pub(crate) async fn retire(app: &Shared, call: Call, id: DeviceId, why: Why) -> 
         let mut view = view(app, id).await?;
         view.decommissioned_at.get_or_insert(app.now());
         (view.desired, view.rollout, view.arm) = (None, None, None);
-        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, audit)?.with(changes))
     };
-    let after = |app: &App, _: &_| {
+    let after = move |app: &App, _: &_| {
         app.guard.forget(id);
         app.doorbell.disconnect(id);
     };
@@ -263,7 +263,7 @@ pub(crate) async fn keep(
             ..view(app, device).await?
         };
         Ok(
-            Outcome::new(StatusCode::OK, &view, (action, device.to_string(), why))
+            Outcome::new(StatusCode::OK, &view, (action, device.to_string(), why))?
                 .with([Change::FreezeDevice { device, frozen }]),
         )
     };

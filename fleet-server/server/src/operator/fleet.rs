@@ -119,8 +119,8 @@ pub(crate) async fn set_freeze(app: &Shared, call: Call, on: bool, why: Why) -> 
         let mut view = fleet(app).await?;
         view.frozen = next.as_ref().map(|freeze| freeze.why.clone());
         view.ledger += 1;
-        let outcome = Outcome::new(StatusCode::OK, &view, (action, "fleet".into(), why));
-        Ok(outcome.with([executor::set_freeze(next.as_ref()), Change::Ledger(entry)]))
+        let outcome = Outcome::new(StatusCode::OK, &view, (action, "fleet".into(), why))?;
+        Ok(outcome.with([executor::set_freeze(next.as_ref())?, Change::Ledger(entry)]))
     };
     once(app, call, decide, |_, _| {}).await
 }

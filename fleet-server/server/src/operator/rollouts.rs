@@ -13,14 +13,18 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use sanderling_rollout::{Assignments, Command, Error, Evidence, Ppm, Release, Requirements, Rollout};
+use sanderling_rollout::{
+    Assignments, Command, Decision, Error, Evidence, Plan, Ppm, Release, Requirements, Rollout,
+};
 use sanderling_store::{Change, RolloutRow, Version, ledger::NewEntry};
 use sanderling_wire::{DeviceId, RolloutId};
 use serde_json::json;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Rollouts in the list: each is read and looked at by the planner.
 const LISTED: u32 = 25;
+/// Rollouts among which the one that superseded another is looked for.
+const RECENT: u32 = 100;
 
 /// Starts a rollout.
 #[utoipa::path(post, path = "/v1/rollouts", request_body = NewRollout,
@@ -64,22 +68,23 @@ pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result
             base: base.digest,
             created_at: now,
             created_by: operator.clone(),
-            state: Stored::new(rollout.clone()).to_json(),
+            state: Stored::new(rollout.clone()).to_json()?,
         };
         let loaded = Loaded {
             rollout,
             assignments: Assignments::default(),
             evidence: Evidence::default(),
             created_by: operator.clone(),
+            now,
         };
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-        let view = rollout_view(&loaded, &inventory, freeze.as_ref(), now)?;
+        let view = rollout_view(&loaded, &inventory, freeze.as_ref());
         let audit = (
             "rollout.create",
             id.to_string(),
             format!("{} over {}", asked.target, base.version),
         );
-        Ok(Outcome::new(StatusCode::CREATED, &view, audit)
+        Ok(Outcome::new(StatusCode::CREATED, &view, audit)?
             .with([Change::AddRollout(row), Change::Ledger(entry)]))
     };
     once(app, call, decide, |_, _| {}).await
@@ -128,10 +133,52 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
             .await?
             .is_some_and(|version| version.name == name)
         {
+            let (detail, action) = if row.status == "stopping" {
+                (
+                    format!(
+                        "rollout {} of {name} was stopped by evidence and waits for the frozen fleet to be rolled back",
+                        row.id
+                    ),
+                    "thaw the fleet and wait for the rollback".to_owned(),
+                )
+            } else {
+                (
+                    format!("rollout {} of {name} is {}", row.id, row.status),
+                    format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+                )
+            };
+            return Err(Problem::conflict("rollout-live", detail, action));
+        }
+    }
+    Ok(())
+}
+
+/// A rollback that would move neither a device nor the champion, because a newer rollout moved them on.
+async fn refuse_superseded(app: &App, rollout: &Rollout, plan: &Plan) -> Result<(), Problem> {
+    let Release {
+        model, digest, label, ..
+    } = &rollout.target;
+    let moves =
+        |decision: &Decision| matches!(decision, Decision::Rollback { devices, .. } if !devices.is_empty());
+    if plan.decisions.iter().any(moves)
+        || executor::is_champion(app, model, *digest).await?
+        || !app.store.told(*digest).await?.is_empty()
+    {
+        return Ok(());
+    }
+    for row in app.store.rollouts(RECENT).await? {
+        let target = app.store.version(row.target).await?;
+        if row.id > rollout.id && target.is_some_and(|version| version.name == *model) {
             return Err(Problem::conflict(
-                "rollout-live",
-                format!("rollout {} of {name} is {}", row.id, row.status),
-                format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+                "superseded",
+                format!(
+                    "no device is told to run {model} {label} any more: rollout {} came after",
+                    row.id
+                ),
+                format!(
+                    "roll that one back instead: POST /v1/rollouts/{}/rollback",
+                    row.id
+                ),
             ));
         }
     }
@@ -186,7 +233,7 @@ async fn view_all(app: &App, rows: Vec<RolloutRow>) -> Result<Vec<RolloutView>, 
     let mut views = Vec::new();
     for row in rows {
         let loaded = executor::load(app, row).await?;
-        views.push(rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())?);
+        views.push(rollout_view(&loaded, &inventory, freeze.as_ref()));
     }
     Ok(views)
 }
@@ -217,7 +264,7 @@ pub(crate) async fn show(
 pub(crate) async fn view(app: &App, id: RolloutId) -> Result<RolloutView, Problem> {
     let loaded = executor::load(app, row(app, id).await?).await?;
     let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-    rollout_view(&loaded, &inventory, freeze.as_ref(), app.now())
+    Ok(rollout_view(&loaded, &inventory, freeze.as_ref()))
 }
 
 async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
@@ -270,7 +317,7 @@ pub(crate) async fn steer(
     let operator = call.operator.clone();
     let why = reason(&why, "no reason given")?;
     let (command, action) = parse_command(word, why.clone())?;
-    let rung: Mutex<Vec<DeviceId>> = Mutex::default();
+    let rung: Arc<Mutex<Vec<DeviceId>>> = Arc::default();
     let decide = async |app: &App| {
         let row = row(app, id).await?;
         if matches!(command, Command::Rollback { .. } | Command::Resume)
@@ -280,19 +327,23 @@ pub(crate) async fn steer(
         }
         let loaded = executor::load(app, row).await?;
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
-        let plan = executor::input(&loaded, &inventory, freeze.as_ref(), app.now(), |input| {
+        let plan = executor::input(&loaded, &inventory, freeze.as_ref(), |input| {
             sanderling_rollout::command(input, command.clone())
         });
         let plan = plan.map_err(unusable)?;
+        if matches!(command, Command::Rollback { .. }) {
+            refuse_superseded(app, &loaded.rollout, &plan).await?;
+        }
         let after = executor::preview(&loaded, &plan)?;
         let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;
         *rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = devices;
-        let view = rollout_view(&after, &inventory, freeze.as_ref(), app.now())?;
-        Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone())).with(changes))
+        let view = rollout_view(&after, &inventory, freeze.as_ref());
+        Ok(Outcome::new(StatusCode::OK, &view, (action, id.to_string(), why.clone()))?.with(changes))
     };
-    let ring = |app: &App, _: &_| {
+    let handed = Arc::clone(&rung);
+    let ring = move |app: &App, _: &_| {
         app.doorbell
-            .ring(&rung.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            .ring(&handed.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     };
     once(app, call, decide, ring).await
 }

@@ -21,7 +21,7 @@ use sanderling_store::{Alias, Change, Version, ledger::NewEntry};
 use sanderling_wire::Digest;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Longest name, version or alias.
 const MAX_NAME: usize = 64;
@@ -37,7 +37,7 @@ pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Res
         .iter()
         .try_for_each(|alias| check_name("an alias", alias))?;
     // Handed from the decision to what comes after the commit.
-    let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let adopted: Arc<Mutex<Option<Staged>>> = Arc::default();
     let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = app.registry.stage_images(&files, app.now())?;
@@ -66,10 +66,11 @@ pub(crate) async fn publish(State(app): State<Shared>, call: Call) -> Result<Res
             StatusCode::CREATED,
             &view,
             ("version.publish", label, asked.target.clone()),
-        )
+        )?
         .with(changes))
     };
-    let after = |app: &App, _: &_| adopt(app, &adopted);
+    let handed = Arc::clone(&adopted);
+    let after = move |app: &App, _: &_| adopt(app, &handed);
     once(&app, call, decide, after).await
 }
 
@@ -337,7 +338,7 @@ pub(crate) async fn set_alias(
             view.aliases.push(alias.clone());
         }
         let audit = ("alias.set", format!("{name}:{alias}"), version.digest.to_string());
-        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, audit)?.with(changes))
     };
     once(&app, call, decide, |_, _| {}).await
 }
@@ -359,7 +360,7 @@ pub(crate) async fn remove_alias(
         };
         let changes = [remove, Change::Ledger(entry(app, "alias.removed", &body))];
         let audit = ("alias.remove", format!("{name}:{alias}"), String::new());
-        Ok(Outcome::new(StatusCode::OK, &json!({}), audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &json!({}), audit)?.with(changes))
     };
     once(&app, call, decide, |_, _| {}).await
 }
@@ -374,7 +375,7 @@ pub(crate) async fn put_metadata(
 ) -> Result<Response, Problem> {
     let asked: NewMetadata = call.parse()?;
     let files = decode_files(&asked.metadata)?;
-    let adopted: Mutex<Option<Staged>> = Mutex::new(None);
+    let adopted: Arc<Mutex<Option<Staged>>> = Arc::default();
     let operator = call.operator.clone();
     let decide = async |app: &App| {
         let mut staged = match repository.as_str() {
@@ -400,9 +401,10 @@ pub(crate) async fn put_metadata(
             repository.clone(),
             format!("{} files", files.len()),
         );
-        Ok(Outcome::new(StatusCode::OK, &view, audit).with(changes))
+        Ok(Outcome::new(StatusCode::OK, &view, audit)?.with(changes))
     };
-    let after = |app: &App, _: &_| adopt(app, &adopted);
+    let handed = Arc::clone(&adopted);
+    let after = move |app: &App, _: &_| adopt(app, &handed);
     once(&app, call, decide, after).await
 }
 

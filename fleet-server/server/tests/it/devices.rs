@@ -1,8 +1,11 @@
 //! The devices' API: enrolment, check-in, downloads, and those who only pretend to be a device.
 
-use crate::fixture::{Device, Fleet, send};
+use crate::fixture::{Device, Fleet, TOKEN, send};
 use sanderling_wire::{Digest, EventKind, RecordBody, ServingWindow, Sketch, api};
 use serde_json::json;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_token_enrols_one_device_and_a_lost_reply_is_repeated() {
@@ -240,4 +243,57 @@ fn too_much_and_nonsense_are_refused() {
     }
     let body = device.check_in_body();
     assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 413);
+}
+
+#[test]
+fn a_caller_that_hangs_up_leaves_nothing_half_done() {
+    let mut fleet = Fleet::new();
+    let image = fleet.publish("v1", &["champion"]);
+    let (mut gone, mut other) = (fleet.enrol(1), fleet.enrol(2));
+    fleet.server.take().unwrap().stop().unwrap();
+    // The writer waits for so long after a check-in, and a call's commit waits with it.
+    fleet.start(|config| config.timing.gather_ms = 1200);
+    let path = format!("/v1/images/{image}.sdl");
+    assert_eq!(gone.send(&fleet, "GET", &path, &[]).status, 200);
+    std::thread::scope(|scope| {
+        scope.spawn(|| other.check_in(&fleet));
+        std::thread::sleep(Duration::from_millis(300));
+        let head = format!(
+            "POST /v1/devices/{}/decommission HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n\r\n",
+            gone.id,
+            fleet.address()
+        );
+        let mut stream = TcpStream::connect(fleet.address()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    let device = fleet.get(&format!("/v1/devices/{}", gone.id));
+    assert!(device["decommissioned_at"].is_u64(), "{device}");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while gone.send(&fleet, "GET", &path, &[]).status != 410 {
+        assert!(Instant::now() < deadline, "the key is still good");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn wrong_enrolment_tokens_lock_no_operator_out() {
+    let fleet = Fleet::new();
+    let mut device = Device::new(&fleet, 1);
+    let answers: Vec<u16> = (0..21)
+        .map(|_| device.enrol(&fleet, "no such token").status)
+        .collect();
+    assert_eq!((answers[19], answers[20]), (403, 429));
+    assert_eq!(fleet.call("GET", "/v1/fleet", json!(null)).status, 200);
+}
+
+#[test]
+fn a_decommissioned_device_that_asks_again_is_no_guess() {
+    let fleet = Fleet::new();
+    let mut device = fleet.enrol(1);
+    let token = device.token.clone();
+    fleet.post(&format!("/v1/devices/{}/decommission", device.id), json!({}));
+    for _ in 0..25 {
+        assert_eq!(device.enrol(&fleet, &token).status, 410);
+    }
 }

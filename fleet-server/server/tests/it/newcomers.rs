@@ -47,23 +47,55 @@ fn completed() -> (Fleet, Vec<Device>, Digest, Digest) {
     let fleet = Fleet::new();
     let (v1, v2) = (fleet.publish("v1", &["champion"]), fleet.publish("v2", &[]));
     let mut devices = vec![fleet.enrol_with(1, v1), fleet.enrol_with(2, v1)];
+    complete(&fleet, &mut devices, "v2", v2, v1);
+    (fleet, devices, v1, v2)
+}
+
+/// Rolls a version out to all devices, by the next rollout.
+fn complete(fleet: &Fleet, devices: &mut [Device], label: &str, new: Digest, old: Digest) {
     let policy = json!({ "stages": ["100%"], "dwell_s": 1, "min_inputs": 40, "min_inputs_per_class": 1, "control": 0 });
-    fleet.post("/v1/rollouts", json!({ "target": "magika@v2", "policy": policy }));
-    fleet.wait_event(1, "assign");
+    let target = format!("magika@{label}");
+    let made = fleet.post("/v1/rollouts", json!({ "target": target, "policy": policy }));
+    let rollout = made["id"].as_u64().unwrap();
+    let path = format!("/v1/rollouts/{rollout}");
+    fleet.wait_event(rollout, "assign");
     let mut unit = 0;
     for _ in 0..40 {
-        round(&fleet, &mut devices);
-        for device in &mut devices {
+        round(fleet, devices);
+        for device in &mut *devices {
             let outcomes: Vec<_> = (unit..unit + 100).map(|unit| (unit, true)).collect();
-            device.paired(&fleet, 1, v2, v1, &outcomes);
+            device.paired(fleet, rollout, new, old, &outcomes);
             unit += 100;
         }
-        if fleet.get("/v1/rollouts/1")["status"] == "completed" {
-            return (fleet, devices, v1, v2);
+        if fleet.get(&path)["status"] == "completed" {
+            return;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("{}", fleet.get("/v1/rollouts/1"));
+    panic!("{}", fleet.get(&path));
+}
+
+#[test]
+fn an_old_rollout_takes_nothing_from_a_newer_one() {
+    let (fleet, mut devices, v1, v2) = completed();
+    let v3 = fleet.publish("v3", &[]);
+    complete(&fleet, &mut devices, "v3", v3, v2);
+    // The first rollout has nobody left: it is refused, and says where to go.
+    let refused = fleet.call("POST", "/v1/rollouts/1/rollback", json!({}));
+    let problem = refused.json();
+    assert_eq!((refused.status, &problem["type"]), (409, &json!("superseded")));
+    assert!(problem["detail"].to_string().contains("rollout 2"), "{problem}");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v3));
+    assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v3");
+    // Undone in order, both go back.
+    fleet.post("/v1/rollouts/2/rollback", json!({}));
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v2));
+    fleet.post("/v1/rollouts/1/rollback", json!({}));
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+    assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v1");
 }
 
 #[test]

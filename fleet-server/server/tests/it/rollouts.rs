@@ -1,8 +1,9 @@
 //! Rollouts through the API: evidence moves them, evidence stops them, operators command them.
 
 use crate::fixture::{Device, Fleet};
+use sanderling_store::{Change, SqliteOptions, SqliteStore, Store as _};
 use sanderling_trust::{DirectorTargets, Mode};
-use sanderling_wire::{Arm, Digest, EventKind, Phase};
+use sanderling_wire::{Arm, Digest, EventKind, Phase, RolloutId};
 use serde_json::{Value, json};
 
 /// A fleet of devices that answer from v1, and v2 published.
@@ -212,6 +213,89 @@ fn a_frozen_fleet_does_not_move() {
     );
     fleet.post("/v1/unfreeze", json!({}));
     fleet.wait_event(1, "assign");
+}
+
+#[test]
+fn what_evidence_stops_while_frozen_is_rolled_back_at_the_thaw() {
+    let (mut fleet, mut devices, v1, v2) = fleet(4);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    let told = round(&fleet, &mut devices);
+    let canary = told
+        .iter()
+        .position(|document| assigned(document) == Some(Arm::Target))
+        .unwrap();
+    fleet.post("/v1/freeze", json!({ "why": "holidays" }));
+    devices[canary].event(&fleet, EventKind::SelfTestFailed, v2, 1);
+    round(&fleet, &mut devices);
+    fleet.wait_event(1, "stop");
+    assert_eq!(fleet.get("/v1/rollouts/1")["status"], "stopped");
+    // It is not forgotten: neither by a second rollout nor by a server that starts anew.
+    let second = fleet.call("POST", "/v1/rollouts", json!({ "target": "magika@v2" }));
+    assert_eq!(second.json()["type"], "rollout-live");
+    fleet.restart();
+    fleet.post("/v1/unfreeze", json!({}));
+    fleet.wait_event(1, "rollback");
+    assert_eq!(fleet.get("/v1/rollouts/1")["status"], "rolled back");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+    // What is over stays so, and keeps nobody from the next.
+    assert_eq!(start(&fleet)["id"], 2);
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_rollout_from_being_looked_at_and_ended() {
+    let (fleet, mut devices, _, v2) = fleet(4);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    round(&fleet, &mut devices);
+    let health = |fleet: &Fleet| fleet.get("/v1/rollouts/1")["assessment"]["health"].to_string();
+    let before = health(&fleet);
+    fleet.advance(1000);
+    devices[0].event(&fleet, EventKind::FellBack, v2, 1);
+    devices[0].check_in(&fleet);
+    fleet.clock.fetch_sub(900, std::sync::atomic::Ordering::Relaxed);
+    devices[1].event(&fleet, EventKind::FellBack, v2, 1);
+    devices[1].check_in(&fleet);
+    let view = fleet.get("/v1/rollouts/1");
+    assert!(!view["holding"].to_string().contains("planned"), "{view}");
+    assert_ne!(health(&fleet), before, "the evidence counts");
+    assert_eq!(fleet.get("/v1/rollouts").as_array().unwrap().len(), 1);
+    let paused = fleet.post("/v1/rollouts/1/pause", json!({}));
+    assert_eq!(paused["status"], "paused");
+    let back = fleet.post("/v1/rollouts/1/rollback", json!({}));
+    assert_eq!(back["status"], "rolled back");
+}
+
+#[test]
+fn a_rollout_that_cannot_be_planned_keeps_no_other() {
+    let (mut fleet, _devices, ..) = fleet(2);
+    start(&fleet);
+    fleet.wait_event(1, "assign");
+    fleet.server.take().unwrap().stop().unwrap();
+    let damage = Change::SetRollout {
+        id: RolloutId(1),
+        status: "running".into(),
+        state: "{}".into(),
+    };
+    let file = fleet.folder.path().join("data/fleet.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::open(SqliteOptions::new(&file)).await.unwrap();
+        store.commit(vec![damage]).await.unwrap();
+        store.close().await.unwrap();
+    });
+    fleet.start(|_| {});
+    let image = fleet.publish_model("ocr", "v1", &["champion"]);
+    fleet.publish_model("ocr", "v2", &[]);
+    let _device = fleet.enrol_with(9, image);
+    fleet.post("/v1/rollouts", json!({ "target": "ocr@v2", "policy": policy() }));
+    fleet.wait_event(2, "assign");
+    let metrics = fleet.keyed("GET", "/metrics", b"", &[]).text();
+    assert!(
+        !metrics.contains("sanderling_planning_failures_total 0"),
+        "{metrics}"
+    );
 }
 
 #[test]

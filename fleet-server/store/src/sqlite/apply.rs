@@ -1,7 +1,7 @@
 //! Changes, in the writer's transaction.
 
 use super::read;
-use super::rows::{Named, int};
+use super::rows::{Columns, Named, int};
 use super::writer::Progress;
 use crate::ledger::{self, NewEntry};
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
 use sanderling_wire::{DeviceId, RolloutId};
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
 use sqlx::{Sqlite, SqliteConnection};
+
+/// Runtime descriptions above which those that no device has are looked for.
+const MANY_RUNTIMES: u64 = 64;
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
@@ -393,5 +396,20 @@ async fn prune(
     let tokens = sqlx::query("DELETE FROM enrolment_token WHERE public_key IS NULL AND expires_at < ?1")
         .bind(int(tokens_before));
     write(connection, "forgetting expired tokens", tokens).await?;
+    prune_runtimes(connection).await
+}
+
+/// Forgets runtime descriptions that no device has any more. Looks at every device, so not before there are many of them.
+async fn prune_runtimes(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let during = "forgetting runtimes";
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM runtime_info")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(StoreError::database(during))?;
+    if row.uint("n")? <= MANY_RUNTIMES {
+        return Ok(());
+    }
+    let query = sqlx::query("DELETE FROM runtime_info WHERE hash NOT IN (SELECT runtime FROM device_state)");
+    write(connection, during, query).await?;
     Ok(())
 }

@@ -14,6 +14,13 @@ const MAX_PAIRED_INPUTS: i64 = 1_000_000;
 /// A device that reports a director version above this lies: no server allocates so many.
 const MAX_DIRECTOR_VERSION: u64 = 1 << 48;
 
+/// Images of which a device's answers are summed: it cannot fill the table with images that nobody knows.
+const MAX_IMAGES: u32 = 64;
+/// Newest events kept of a device.
+const MAX_EVENTS: u32 = 1000;
+/// Events beyond these that a device may have before the oldest go, so that they go many at a time.
+const MORE_EVENTS: u32 = 100;
+
 /// Events by which a device fails its rollout.
 const FAILURES: [EventKind; 3] = [
     EventKind::SelfTestFailed,
@@ -62,6 +69,32 @@ pub(super) struct Before {
     state: Option<StateBefore>,
     /// The high-water mark of this incarnation.
     next: Option<u64>,
+    room: Room,
+}
+
+/// How much is stored of a device in tables that grow.
+#[derive(Debug, Clone, Default)]
+struct Room {
+    /// Images whose answers are summed; those reported since the device was read may count twice.
+    images: u32,
+    /// Of these, those reported since the device was read.
+    reported: Vec<Digest>,
+    events: u32,
+}
+
+impl Room {
+    /// Whether answers of an image are summed.
+    fn has_image(&mut self, image: Digest) -> bool {
+        if self.reported.contains(&image) {
+            return true;
+        }
+        if self.images >= MAX_IMAGES {
+            return false;
+        }
+        self.images += 1;
+        self.reported.push(image);
+        true
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -109,7 +142,8 @@ pub(super) async fn store(
             .await
             .map_err(StoreError::database("storing a runtime"))?;
     }
-    let (acknowledged, fresh) = take_records(connection, progress, &prepared, before.next.unwrap_or(0))
+    let (mut room, next) = (before.room, before.next.unwrap_or(0));
+    let (acknowledged, fresh) = take_records(connection, progress, &prepared, next, &mut room)
         .await
         .map_err(StoreError::database("storing telemetry"))?;
     if before.next != Some(acknowledged) {
@@ -134,6 +168,7 @@ pub(super) async fn store(
         desired: before.desired,
         state: Some(state.clone()),
         next: Some(acknowledged),
+        room,
     };
     progress.known.insert(device, after);
     progress.batch.states.push(state_row(state, prepared));
@@ -143,12 +178,15 @@ pub(super) async fn store(
 async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result<Before, StoreError> {
     let row = sqlx::query(
         "SELECT d.decommissioned_at, s.last_signed, s.director_version, s.minted_at, s.minted_for, s.active, \
-                s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.mode, w.since, o.next \
+                s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.mode, w.since, o.next, \
+                (SELECT COUNT(*) FROM serving v WHERE v.device = ?1) AS images, \
+                (SELECT COUNT(*) FROM (SELECT 1 FROM device_event e WHERE e.device = ?1 LIMIT ?3)) AS events \
          FROM device d LEFT JOIN device_state s ON s.device = d.id LEFT JOIN desired w ON w.device = d.id \
          LEFT JOIN outbox o ON o.device = d.id AND o.incarnation = ?2 WHERE d.id = ?1",
     )
     .bind(&write.device.0[..])
     .bind(bits(write.check_in.incarnation))
+    .bind(i64::from(MAX_EVENTS + MORE_EVENTS))
     .fetch_optional(connection)
     .await
     .map_err(StoreError::database("reading a device"))?
@@ -169,11 +207,18 @@ async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result
         }),
     };
     let next = row.field::<Option<i64>>("next")?.map(from_bits);
+    let count = |name| Ok(u32::try_from(row.uint(name)?).unwrap_or(u32::MAX));
+    let room = Room {
+        images: count("images")?,
+        events: count("events")?,
+        reported: Vec::new(),
+    };
     Ok(Before {
         incarnation: write.check_in.incarnation,
         desired: super::read::desired(&row)?,
         state,
         next,
+        room,
     })
 }
 
@@ -276,6 +321,7 @@ async fn take_records(
     progress: &mut Progress,
     prepared: &Prepared,
     mut next: u64,
+    room: &mut Room,
 ) -> Result<(u64, u32), sqlx::Error> {
     let write = &prepared.write;
     let mut fresh = 0;
@@ -293,7 +339,7 @@ async fn take_records(
             received: write.now,
             body: body.clone(),
         });
-        count(connection, progress, write, record).await?;
+        count(connection, progress, write, record, room).await?;
     }
     Ok((next, fresh))
 }
@@ -304,10 +350,13 @@ async fn count(
     progress: &mut Progress,
     write: &CheckInWrite,
     record: &Record,
+    room: &mut Room,
 ) -> Result<(), sqlx::Error> {
     match &record.body {
         RecordBody::Serving(window) => {
-            progress.batch.serving.push((write.device, window.clone()));
+            if room.has_image(window.image) {
+                progress.batch.serving.push((write.device, window.clone()));
+            }
             Ok(())
         }
         RecordBody::Paired {
@@ -318,6 +367,11 @@ async fn count(
         } => count_paired(connection, write, *rollout, [new, old], outcomes).await,
         RecordBody::Event(event) => {
             put_event(connection, progress, write, record.time, event).await?;
+            room.events += 1;
+            if room.events > MAX_EVENTS + MORE_EVENTS {
+                drop_old_events(connection, write.device).await?;
+                room.events = MAX_EVENTS;
+            }
             match event.rollout {
                 Some(rollout) if FAILURES.contains(&event.kind) => {
                     put_failure(connection, rollout, write.device, &event.kind.name(), write.now).await
@@ -437,6 +491,19 @@ async fn put_event(
     .await?;
     progress.heads.event = u64::try_from(done.last_insert_rowid()).unwrap_or(progress.heads.event);
     Ok(())
+}
+
+/// Leaves the newest events of a device.
+async fn drop_old_events(connection: &mut SqliteConnection, device: DeviceId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM device_event WHERE device = ?1 AND id <= \
+         (SELECT id FROM device_event WHERE device = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+    )
+    .bind(&device.0[..])
+    .bind(i64::from(MAX_EVENTS))
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Notes a device's first failure of a kind in a rollout that it is in.

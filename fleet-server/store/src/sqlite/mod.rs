@@ -212,8 +212,8 @@ impl Store for SqliteStore {
         Box::pin(read::told(&self.readers, digest))
     }
 
-    fn runtimes(&self) -> Pending<'_, Vec<(Digest, RuntimeInfo)>> {
-        Box::pin(read::runtimes(&self.readers))
+    fn runtimes(&self, hashes: Vec<Digest>) -> Pending<'_, Vec<(Digest, RuntimeInfo)>> {
+        Box::pin(read::runtimes(&self.readers, hashes))
     }
 
     fn tokens(&self, limit: u32) -> Pending<'_, Vec<TokenRow>> {

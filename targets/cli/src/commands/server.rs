@@ -5,6 +5,7 @@ use crate::out::Out;
 use anyhow::Context;
 use clap::Args;
 use sanderling_server::{Operator, Server, ServerConfig, TlsFiles, TrustConfig};
+use sanderling_sign::file::{self, Replace};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,14 +133,24 @@ fn first_token(data: &Path) -> anyhow::Result<PathBuf> {
     let mut bytes = [0; 32];
     sanderling_sign::os_random(&mut bytes)?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options
-        .open(&path)
-        .with_context(|| format!("cannot make {}", path.display()))?;
-    std::io::Write::write_all(&mut file, text.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    // Whole or absent: an empty file would fail every later start.
+    file::write(&path, text.as_bytes(), 0o600, Replace::Never)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_start_cut_short_leaves_no_empty_token() {
+        let folder = tempfile::tempdir().unwrap();
+        // What a crash in the middle of the write leaves behind is not the token.
+        std::fs::write(folder.path().join("operator.token.new"), "").unwrap();
+        let path = first_token(folder.path()).unwrap();
+        let token = read_token(&path).unwrap();
+        assert_eq!(token.len(), 64);
+        assert_eq!(first_token(folder.path()).unwrap(), path);
+        assert_eq!(read_token(&path).unwrap(), token);
+    }
 }

@@ -168,13 +168,18 @@ pub(in crate::sqlite) async fn told(pool: &SqlitePool, digest: Digest) -> Result
     .await
 }
 
-/// Every runtime description.
-pub(in crate::sqlite) async fn runtimes(pool: &SqlitePool) -> Result<Vec<(Digest, RuntimeInfo)>, StoreError> {
-    let query = sqlx::query("SELECT hash, info FROM runtime_info");
-    all(pool, "reading runtimes", query, |row| {
-        Ok((row.digest("hash")?, message(row, "info")?))
-    })
-    .await
+/// Runtime descriptions by their hash: a fleet has few, so each is a query of its own.
+pub(in crate::sqlite) async fn runtimes(
+    pool: &SqlitePool,
+    hashes: Vec<Digest>,
+) -> Result<Vec<(Digest, RuntimeInfo)>, StoreError> {
+    let mut found = Vec::with_capacity(hashes.len());
+    for hash in hashes {
+        let query = sqlx::query("SELECT info FROM runtime_info WHERE hash = ?1").bind(hash.0.to_vec());
+        let info = one(pool, "reading a runtime", query, |row| message(row, "info")).await?;
+        found.extend(info.map(|info| (hash, info)));
+    }
+    Ok(found)
 }
 
 /// Enrolment tokens, newest first.

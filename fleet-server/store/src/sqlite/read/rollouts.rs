@@ -28,9 +28,10 @@ pub(in crate::sqlite) async fn rollouts(
     all(pool, "listing rollouts", query, parse_rollout).await
 }
 
-/// Rollouts that are running or paused, oldest first.
+/// Rollouts that are not at their end, oldest first.
 pub(in crate::sqlite) async fn live_rollouts(pool: &SqlitePool) -> Result<Vec<RolloutRow>, StoreError> {
-    let query = sqlx::query("SELECT * FROM rollout WHERE status IN ('running', 'paused') ORDER BY id");
+    let query =
+        sqlx::query("SELECT * FROM rollout WHERE status IN ('running', 'paused', 'stopping') ORDER BY id");
     all(pool, "listing live rollouts", query, parse_rollout).await
 }
 
