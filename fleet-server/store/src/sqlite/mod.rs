@@ -6,6 +6,7 @@ mod apply;
 mod batch;
 mod checkin;
 mod checkpoint;
+mod counting;
 mod enrol;
 mod read;
 mod rows;
