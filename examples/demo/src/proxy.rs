@@ -114,6 +114,8 @@ fn pass(mut from: TcpStream, mut to: TcpStream, faults: &Faults, back: bool) -> 
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                // What comes next on a connection that is kept alive is another answer.
+                passed = 0;
                 idle += Duration::from_millis(100);
                 if idle > PATIENCE {
                     break;

@@ -42,7 +42,7 @@ impl Default for Pace {
         Self {
             interval: Duration::from_millis(500),
             window: Duration::from_secs(10),
-            remembered: 64,
+            remembered: 96,
         }
     }
 }
