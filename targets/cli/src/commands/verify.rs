@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 /// Verify a bundle's bytes or a repository's signatures, as a device would.
 #[derive(Args)]
 #[command(
-    after_help = "A bundle: structure and every hash. A repository (a folder): the chain from its pinned first root to the list of targets.\n\n\
-    Examples:\n  sanderling verify magika-2.sdl\n  sanderling verify trust/image --root <SHA-256 of 1.root.json, as `keys show` prints it>"
+    after_help = "A bundle: structure and every hash. No signature: those are the repository's.\n\
+    A repository (a folder with the timestamp that a server signed): the chain from its pinned first root to the list of targets.\n\n\
+    Examples:\n  sanderling verify magika-2.sdl\n  sanderling verify mirror --root <SHA-256 of 1.root.json, as `keys show` prints it>"
 )]
 pub(crate) struct Verify {
     /// A bundle or a folder with TUF metadata.
