@@ -17,8 +17,11 @@ mod layer_norm;
 mod look_up;
 mod no_op;
 mod one_hot;
+mod quantised;
 mod scalar_functions;
 mod shape_inputs;
+
+use std::cell::RefCell;
 
 use sanderling_core::infer::{self, Fact};
 use sanderling_core::{Graph, OpTable};
@@ -57,6 +60,13 @@ const fn pass(
 
 /// Every pass, in the order in which they run.
 pub const PASSES: &[Pass] = &[
+    pass("no-op", "drop nodes that give back their input", true, no_op::run),
+    pass(
+        "quantised",
+        "compute on integers between DequantizeLinear and QuantizeLinear",
+        false,
+        quantised::run,
+    ),
     pass(
         "fold",
         "compute what depends on constants and shapes only",
@@ -69,7 +79,6 @@ pub const PASSES: &[Pass] = &[
         true,
         shape_inputs::run,
     ),
-    pass("no-op", "drop nodes that give back their input", true, no_op::run),
     pass(
         "chains",
         "join reshapes and transposes in a row",
@@ -156,9 +165,19 @@ impl Default for OptimiseOptions {
 struct Context<'a> {
     table: OpTable<'a>,
     fold_elements: usize,
+    /// What the user should know.
+    notes: RefCell<Vec<String>>,
 }
 
 impl Context<'_> {
+    /// Tells the user, once.
+    fn note(&self, note: String) {
+        let mut notes = self.notes.borrow_mut();
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
     /// Types of all values, written into the graph, and what else is known of them.
     fn infer(&self, graph: &mut Graph) -> Result<Vec<Fact>, CompileError> {
         Ok(infer::infer_graph(graph, self.table, self.fold_elements)?)
@@ -174,6 +193,8 @@ pub struct OptimiseReport {
     pub nodes_after: usize,
     /// Changes by pass, in order of the table.
     pub changes: Vec<(&'static str, usize)>,
+    /// What the model's owner should know: biases that were clamped.
+    pub notes: Vec<String>,
 }
 
 /// Runs the passes until nothing changes, then infers all types once more.
@@ -201,6 +222,7 @@ pub fn optimise(
     let cx = Context {
         table,
         fold_elements: options.fold_elements,
+        notes: RefCell::default(),
     };
     let mut report = OptimiseReport {
         nodes_before: graph.nodes.len(),
@@ -222,6 +244,7 @@ pub fn optimise(
     graph.compact();
     cx.infer(graph)?;
     report.nodes_after = graph.nodes.len();
+    report.notes = cx.notes.into_inner();
     Ok(report)
 }
 

@@ -55,6 +55,7 @@ pub mod less;
 pub mod less_or_equal;
 pub mod log;
 pub mod log_softmax;
+pub mod lookup_table;
 pub mod lrn;
 pub mod mat_mul;
 pub mod max;
@@ -72,6 +73,12 @@ pub mod or;
 pub mod p_relu;
 pub mod pad;
 pub mod pow;
+pub mod qgemm;
+pub mod qlinear_add;
+pub mod qlinear_conv;
+pub mod qlinear_global_average_pool;
+pub mod qlinear_mat_mul;
+pub mod qlinear_mul;
 pub mod quantize_linear;
 pub mod range;
 pub mod reciprocal;
@@ -116,6 +123,7 @@ use common::arg::Arg;
 use common::binary::Binary;
 use common::compare::{Compare, Logic};
 use common::pool::Global;
+use common::qlinear_binary::QLinearBinary;
 use common::reduce::Reduce;
 use common::softmax::Along;
 use common::unary::Unary;
@@ -172,6 +180,7 @@ pub const ALL: &[&dyn Operator] = &[
     &Compare(less_or_equal::LessOrEqual),
     &Unary(log::Log),
     &Along(log_softmax::LogSoftmax),
+    &lookup_table::LookupTable,
     &lrn::Lrn,
     &mat_mul::MatMul,
     &Variadic(max::Max),
@@ -189,6 +198,12 @@ pub const ALL: &[&dyn Operator] = &[
     &p_relu::PRelu,
     &pad::Pad,
     &pow::Pow,
+    &qgemm::QGemm,
+    &QLinearBinary(qlinear_add::QLinearAdd),
+    &qlinear_conv::QLinearConv,
+    &qlinear_global_average_pool::QLinearGlobalAveragePool,
+    &qlinear_mat_mul::QLinearMatMul,
+    &QLinearBinary(qlinear_mul::QLinearMul),
     &quantize_linear::QuantizeLinear,
     &range::Range,
     &Unary(reciprocal::Reciprocal),

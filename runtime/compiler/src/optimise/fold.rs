@@ -13,6 +13,15 @@ use crate::error::CompileError;
 const SMALL_BYTES: usize = 1 << 14;
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
+    run_but(graph, cx, |_| false)
+}
+
+/// Folds all but nodes that are to stay.
+pub(super) fn run_but(
+    graph: &mut Graph,
+    cx: &Context<'_>,
+    stays: impl Fn(&Node) -> bool,
+) -> Result<usize, CompileError> {
     let mut facts = cx.infer(graph)?;
     let mut folded = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
@@ -25,7 +34,7 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
             .sum();
         let fits = after <= SMALL_BYTES.max(bytes_read(graph, &node));
         // An output of the graph must have a writer.
-        if !known || !fits || outputs().any(|id| graph.outputs.contains(id)) {
+        if !known || !fits || stays(&node) || outputs().any(|id| graph.outputs.contains(id)) {
             kept.push(node);
             continue;
         }

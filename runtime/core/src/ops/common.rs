@@ -20,8 +20,11 @@ pub mod minifloat;
 pub mod norm;
 pub mod number;
 pub mod pool;
+pub mod qlinear;
+pub mod qlinear_binary;
 pub mod quantise;
 pub mod reduce;
+pub mod requantise;
 pub mod resize;
 pub mod slicing;
 pub mod softmax;
@@ -43,3 +46,6 @@ pub const fn since(first: u16) -> RangeInclusive<u16> {
 
 /// Domain of onnxruntime's contributed operators.
 pub const MICROSOFT: &str = "com.microsoft";
+
+/// Domain of our own operators.
+pub const SANDERLING: &str = "ai.sanderling";

@@ -12,7 +12,7 @@ use super::common::widen::through_f32;
 use crate::attr::Attrs;
 use crate::error::OpError;
 use crate::op::{EvalCx, InferCx, Operator};
-use crate::shape::broadcast;
+use crate::shape::{Dim, TensorType, broadcast};
 use crate::tensor::Tensor;
 use alloc::borrow::Cow;
 use core::ops::RangeInclusive;
@@ -59,21 +59,25 @@ pub fn infer_gemm(cx: &mut InferCx<'_>) -> Result<(), OpError> {
     same_dtype(cx, 2, a.dtype)?;
     let (m, n) = gemm_shape(&a.shape, &b.shape, transposes(cx.attrs())?)?;
     let shape = alloc::vec![m.clone(), n.clone()];
-    if let Some(c) = cx.optional(2) {
-        let both = broadcast(&shape, &c.shape)?;
-        if both.len() != 2
-            || both
-                .iter()
-                .zip(&shape)
-                .any(|(x, y)| x.fixed() != y.fixed() && y.fixed().is_some())
-        {
-            return Err(OpError::shape(alloc::format!(
-                "the addend {c} does not broadcast to the product"
-            )));
-        }
-    }
+    addend_fits(&shape, cx.optional(2))?;
     cx.set_output(0, a.dtype, shape);
     Ok(())
+}
+
+/// Holds that an addend broadcasts to a product of this shape.
+///
+/// # Errors
+/// [`OpError::Shape`].
+pub fn addend_fits(shape: &[Dim], addend: Option<&TensorType>) -> Result<(), OpError> {
+    let Some(c) = addend else { return Ok(()) };
+    let both = broadcast(shape, &c.shape)?;
+    let same = |(x, y): (&Dim, &Dim)| x.fixed() == y.fixed() || y.fixed().is_none();
+    if both.len() == shape.len() && both.iter().zip(shape).all(same) {
+        return Ok(());
+    }
+    Err(OpError::shape(alloc::format!(
+        "the addend {c} does not broadcast to the product"
+    )))
 }
 
 /// Computes inputs 0, 1 and 2 into the first output, and hands that to `finish`.
