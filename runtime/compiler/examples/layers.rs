@@ -21,11 +21,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report.notes.iter().for_each(|note| eprintln!("{note}"));
     let first = *graph.inputs.first().ok_or("the model has no input")?;
     let ty = graph.value(first).ty.clone().ok_or("the input has no type")?;
-    let shape: Vec<usize> = ty.shape.iter().map(|d| d.fixed().map_or(1, |n| n as usize)).collect();
+    let shape: Vec<usize> = ty
+        .shape
+        .iter()
+        .map(|d| d.fixed().map_or(1, |n| n as usize))
+        .collect();
     let input = Tensor::from_bytes(DType::F32, &shape, &std::fs::read(input)?)?;
     let (plan, constants) = encode(&graph, &Arena::default())?;
     let plan = PlanView::parse(&plan)?;
-    let constants: Vec<Tensor> = constants.iter().filter_map(|id| graph.constant(*id).cloned()).collect();
+    let constants: Vec<Tensor> = constants
+        .iter()
+        .filter_map(|id| graph.constant(*id).cloned())
+        .collect();
     let mut failed = None;
     reference::run(&plan, &constants, table, &[input.view()], &mut |id, view| {
         if matches!(view.dtype(), DType::U8 | DType::I8) {

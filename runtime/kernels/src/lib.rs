@@ -86,6 +86,17 @@
 //! transpose<T: Copy>(x, shape: &[usize], perm: &[usize], y) -> Result<()>
 //! strided_copy<T: Copy>(x, offset: usize, shape: &[usize], strides: &[isize], y) -> Result<()>   // slice, expand
 //! gather<T: Copy>(Axis, x, indices: &[i64], y) -> Result<()>  // y: [outer, indices, inner]; negatives count back
+//!
+//! // eight bits: see `quantised`; y = requantise(sum), docs/numerics.md ---------------------------------------------
+//! struct QuantBytes<'a> { data: &'a [u8], bytes: Bytes /* Unsigned | Signed */, zero: u8 }
+//! struct Requantise<'a> { starts: &'a [i32], multipliers: &'a [f32], zero: i32, least: i32, most: i32 }
+//! PackedInt8::new(groups, rows, k, weight: impl Fn(row, i) -> i16); ::starts(bias, zero, bytes) -> Vec<i32>
+//! qconv2d(ctx, &Conv2d, QuantBytes, &PackedInt8, &Requantise, y: &mut [u8], scratch); qconv2d_scratch_len(ctx, &Conv2d)
+//! qproduct(ctx, rows, QuantBytes, &PackedInt8, &Requantise, y); qmean(ctx, planes, len, QuantBytes, &Requantise, y)
+//! qpair(ctx, Pair::Add { first, second } | Pair::Mul, shape, (QuantBytes, strides), (..), &Requantise, y)
+//! lookup(ctx, x: &[u8], table: &[u8], y)
+//!
+//! // (movement, continued)
 //! resize_nearest<T: Copy>(planes, [in_h, in_w], x, rows: &[u32], cols: &[u32], y) -> Result<()>
 //! resize_linear(ctx, planes, [in_h, in_w], x, rows: &[Tap], cols: &[Tap], y) -> Result<()> // Tap { lo, hi: u32, t: f32 }
 //! ```
@@ -107,6 +118,7 @@ mod norm;
 #[cfg(feature = "std")]
 mod pool;
 mod pool2d;
+mod quantised;
 mod reduce;
 mod resize;
 #[cfg(test)]
@@ -133,6 +145,10 @@ pub use norm::{layer_norm, rms_norm, scale_shift};
 #[cfg(feature = "std")]
 pub use pool::ThreadPool;
 pub use pool2d::{Pool2d, avg_pool2d, max_pool2d};
+pub use quantised::{
+    Bytes, PackedInt8, Pair, QuantBytes, Requantise, lookup, qconv2d, qconv2d_scratch_len, qmean, qpair,
+    qproduct,
+};
 pub use reduce::{Axis, Reduce, reduce};
 pub use resize::{Tap, resize_linear, resize_nearest};
 pub use sanderling_simd::Best;

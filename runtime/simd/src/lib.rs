@@ -151,6 +151,19 @@ pub trait Isa: sealed::Sealed + Copy + Send + Sync + core::fmt::Debug + 'static 
     /// `p` must be valid for reading `LANES` i8.
     unsafe fn load_i8(self, p: *const i8) -> Self::I;
 
+    /// Reads `LANES` u8 and widens them.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `LANES` u8.
+    unsafe fn load_u8(self, p: *const u8) -> Self::I;
+    /// Writes the low byte of each lane.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `LANES` u8.
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I);
+    /// Each lane as two i16: `acc + a.low * b.low + a.high * b.high`, wrapping.
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
+
     /// `[a0, b0, a1, b1, …]`, first half and second half.
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F);
     /// Even and odd lanes of the concatenation of `a` and `b`.

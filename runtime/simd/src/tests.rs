@@ -83,6 +83,11 @@ impl SimdOp for AllOps {
                 s.or_i(s.to_bits(a), s.and_i(s.to_bits(b), s.splat_i(255)))
             )),
             over(isa, |s, a, _| s.to_f32(s.to_bits(a))),
+            over(isa, |s, a, b| s.with_bits(s.dot_i16(
+                s.to_bits(b),
+                s.to_bits(a),
+                s.xor_i(s.to_bits(b), s.splat_i(-1))
+            ))),
             over(isa, |s, a, _| s.with_bits(s.shl_i::<3>(s.to_bits(a)))),
             over(isa, |s, a, _| s.with_bits(s.shr_i::<23>(s.to_bits(a)))),
             over(isa, |s, a, _| s.to_f32(s.to_i32(s.clamp(
@@ -147,6 +152,16 @@ impl SimdOp for Memory {
         // SAFETY: there are LANES bytes.
         isa.store(&mut y, isa.to_f32(unsafe { isa.load_i8(bytes.as_ptr()) }));
         assert!(y.iter().zip(&bytes).all(|(&f, &b)| f == f32::from(b)));
+        let bytes: Vec<u8> = (0..I::LANES as u8).map(|v| v * 13 + 50).collect();
+        let mut stored = std::vec![7u8; I::LANES + 1];
+        // SAFETY: there are LANES bytes in each.
+        unsafe {
+            let wide = isa.load_u8(bytes.as_ptr());
+            isa.store(&mut y, isa.to_f32(wide));
+            isa.store_u8(stored.as_mut_ptr(), isa.add_i(wide, isa.splat_i(-256)));
+        }
+        assert!(y.iter().zip(&bytes).all(|(&f, &b)| f == f32::from(b)));
+        assert_eq!((&stored[..I::LANES], stored[I::LANES]), (&bytes[..], 7));
     }
 }
 

@@ -124,7 +124,11 @@ fn files() -> Result<Vec<(String, String)>, String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(named)? {
         let path = entry.map_err(named)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.extension().is_some_and(|extension| extension == "json") {
             files.push((name, std::fs::read_to_string(&path).map_err(named)?));
         }

@@ -24,7 +24,11 @@ fn by_reference(vector: &Vector) -> Result<Tensor, String> {
         .collect();
     let inferred = infer::apply(op, attrs, vector.opset, &facts, 1, 0).map_err(|e| e.to_string())?;
     let types: Vec<TensorType> = inferred.into_iter().filter_map(|fact| fact.ty).collect();
-    let views: Vec<_> = vector.inputs.iter().map(|t| t.as_ref().map(Tensor::view)).collect();
+    let views: Vec<_> = vector
+        .inputs
+        .iter()
+        .map(|t| t.as_ref().map(Tensor::view))
+        .collect();
     let found = infer::eval(op, attrs, vector.opset, &views, &types).map_err(|e| e.to_string())?;
     found.into_iter().next().ok_or("no output".into())
 }

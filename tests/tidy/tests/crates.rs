@@ -35,7 +35,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 /// Crates that may use anything: they wire the rest together, or test it.
-const FREE: &[&str] = &["cli", "demo", "tidy", "xtask", "bench", "e2e", "conformance", "exactness"];
+const FREE: &[&str] = &[
+    "cli",
+    "demo",
+    "tidy",
+    "xtask",
+    "bench",
+    "e2e",
+    "conformance",
+    "exactness",
+];
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -44,7 +44,11 @@ impl Operator for QLinearGlobalAveragePool {
                 "the input is {x}; it has a batch, channels and at least one spatial axis"
             )));
         }
-        let kept = if channels_last(cx.attrs())? { x.rank() - 1 } else { 1 };
+        let kept = if channels_last(cx.attrs())? {
+            x.rank() - 1
+        } else {
+            1
+        };
         let one = |(axis, dim): (usize, &Dim)| {
             if axis == 0 || axis == kept {
                 dim.clone()
@@ -63,7 +67,11 @@ impl Operator for QLinearGlobalAveragePool {
         let last = channels_last(cx.attrs)?;
         let shape = x.shape();
         let channels = shape[if last { shape.len() - 1 } else { 1 }];
-        let spatial = if last { &shape[1..shape.len() - 1] } else { &shape[2..] };
+        let spatial = if last {
+            &shape[1..shape.len() - 1]
+        } else {
+            &shape[2..]
+        };
         let n: usize = spatial.iter().product();
         let multiplier = Multiplier::of_mean(scale_x, scale_y, n)?;
         let x = x.view();
@@ -77,7 +85,10 @@ impl Operator for QLinearGlobalAveragePool {
             (0..n).map(|i| x[start + i * step]).sum()
         };
         let planes = shape[0] * channels;
-        qlinear::store(&mut out, (0..planes).map(|plane| output.apply(sum(plane), multiplier)));
+        qlinear::store(
+            &mut out,
+            (0..planes).map(|plane| output.apply(sum(plane), multiplier)),
+        );
         Ok(())
     }
 }

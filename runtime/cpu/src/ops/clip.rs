@@ -24,6 +24,14 @@ impl CpuOp for Clip {
                 let max = bound(cx, 2, cx.attrs().float_or("max", f32::INFINITY)?)?;
                 map(Unary::Clip { min, max })
             }
+            DType::U8 => Choice::kernel(Whole::<u8> {
+                min: bound(cx, 1, u8::MIN)?,
+                max: bound(cx, 2, u8::MAX)?,
+            }),
+            DType::I8 => Choice::kernel(Whole::<i8> {
+                min: bound(cx, 1, i8::MIN)?,
+                max: bound(cx, 2, i8::MAX)?,
+            }),
             DType::I32 => Choice::kernel(Whole::<i32> {
                 min: bound(cx, 1, i32::MIN)?,
                 max: bound(cx, 2, i32::MAX)?,

@@ -74,7 +74,7 @@ pub(super) fn fused(activation: Activation) -> Option<Unary> {
 }
 
 /// One spatial axis as the row of an image. Negative pads, which crop, and more than two axes are not the kernel's.
-fn conv_2d(x: &ValueType, geometry: &Geometry) -> Option<Conv2d> {
+pub(super) fn conv_2d(x: &ValueType, geometry: &Geometry) -> Option<Conv2d> {
     let flat = Axis {
         input: 1,
         output: 1,

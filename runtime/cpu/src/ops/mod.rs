@@ -14,6 +14,11 @@ mod matmul;
 mod movement;
 mod norm;
 mod pool;
+mod qlinear;
+mod qlinear_conv;
+mod qlinear_pointwise;
+mod qlinear_product;
+mod quantize_linear;
 mod reduce;
 mod resize;
 mod softmax;
@@ -62,12 +67,20 @@ pub const ALL: &[&dyn CpuOp] = &[
     &elementwise::LOG,
     &softmax::LOG_SOFTMAX,
     &matmul::MAT_MUL,
+    &qlinear_pointwise::LookupTable,
     &elementwise::MAX,
     &pool::MAX_POOL,
     &elementwise::MIN,
     &elementwise::MUL,
     &elementwise::NEG,
     &elementwise::POW,
+    &qlinear_product::Q_GEMM,
+    &qlinear_pointwise::Q_LINEAR_ADD,
+    &qlinear_conv::QLinearConv,
+    &qlinear_pointwise::QLinearGlobalAveragePool,
+    &qlinear_product::Q_LINEAR_MAT_MUL,
+    &qlinear_pointwise::Q_LINEAR_MUL,
+    &quantize_linear::QuantizeLinear,
     &elementwise::RECIPROCAL,
     &reduce::REDUCE_L1,
     &reduce::REDUCE_L2,

@@ -207,6 +207,32 @@ impl Isa for Neon {
         let word = unsafe { p.cast::<u32>().read_unaligned() };
         op!(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(u64::from(word))))))
     }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::I {
+        // SAFETY: the caller vouches for LANES = 4 readable u8.
+        let word = unsafe { p.cast::<u32>().read_unaligned() };
+        op!(vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(
+            vcreate_u8(u64::from(word))
+        )))))
+    }
+    #[inline(always)]
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I) {
+        let word = op!({
+            let halves = vmovn_s32(a);
+            let bytes = vmovn_s16(vcombine_s16(halves, halves));
+            vget_lane_u32::<0>(vreinterpret_u32_s8(bytes))
+        });
+        // SAFETY: the caller vouches for LANES = 4 writable u8.
+        unsafe { p.cast::<u32>().write_unaligned(word) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        op!({
+            let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+            let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            vaddq_s32(acc, vpaddq_s32(low, vmull_high_s16(a, b)))
+        })
+    }
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {

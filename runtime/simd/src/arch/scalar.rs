@@ -203,6 +203,25 @@ impl Isa for Scalar {
         // SAFETY: the caller vouches for LANES readable i8.
         map(unsafe { p.cast::<[i8; N]>().read_unaligned() }, i32::from)
     }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::I {
+        // SAFETY: the caller vouches for LANES readable u8.
+        map(unsafe { p.cast::<[u8; N]>().read_unaligned() }, i32::from)
+    }
+    #[inline(always)]
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I) {
+        // SAFETY: the caller vouches for LANES writable u8.
+        unsafe { p.cast::<[u8; N]>().write_unaligned(map(a, |a| a as u8)) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        let halves = |x: i32| (i32::from(x as i16), x >> 16);
+        let products = zip(a, b, |a, b| {
+            let ((a0, a1), (b0, b1)) = (halves(a), halves(b));
+            (a0 * b0).wrapping_add(a1 * b1)
+        });
+        self.add_i(acc, products)
+    }
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {

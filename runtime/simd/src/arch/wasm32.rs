@@ -189,6 +189,22 @@ impl Isa for Simd128 {
         let bytes = unsafe { v128_load32_zero(p.cast()) };
         i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
     }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::I {
+        // SAFETY: the caller vouches for LANES = 4 readable u8.
+        let bytes = unsafe { v128_load32_zero(p.cast()) };
+        u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(bytes))
+    }
+    #[inline(always)]
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I) {
+        let bytes = i8x16_shuffle::<0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0>(a, a);
+        // SAFETY: the caller vouches for LANES = 4 writable u8.
+        unsafe { p.cast::<u32>().write_unaligned(u32x4_extract_lane::<0>(bytes)) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        i32x4_add(acc, i32x4_dot_i16x8(a, b))
+    }
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {

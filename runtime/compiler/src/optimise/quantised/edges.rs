@@ -155,7 +155,8 @@ impl Edges {
         let bounded = edit::input(&graph.nodes[before], 0)?;
         let node = self.producer(bounded).filter(|_| self.read_once(bounded))?;
         // Quantising is monotone: the bounds of the integers are the bounds, quantised.
-        let bounds = [f32::NEG_INFINITY, f32::INFINITY].map(|x| bounded_integer(graph, cx, before, index, result, x));
+        let bounds =
+            [f32::NEG_INFINITY, f32::INFINITY].map(|x| bounded_integer(graph, cx, before, index, result, x));
         let [Some(least), Some(most)] = bounds else {
             return None;
         };

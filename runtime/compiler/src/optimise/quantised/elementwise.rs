@@ -8,7 +8,9 @@ use super::edges::Quantised;
 use super::{Lowered, MICROSOFT, Site};
 
 pub(super) fn add(graph: &mut Graph, site: &Site<'_>) -> Option<Lowered> {
-    pair(graph, site, "QLinearAdd", |a, b, y| Addition::new(a, b, y).is_ok())
+    pair(graph, site, "QLinearAdd", |a, b, y| {
+        Addition::new(a, b, y).is_ok()
+    })
 }
 
 pub(super) fn mul(graph: &mut Graph, site: &Site<'_>) -> Option<Lowered> {

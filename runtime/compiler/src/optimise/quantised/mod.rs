@@ -117,7 +117,12 @@ fn rewrite(graph: &mut Graph, cx: &Context<'_>, edges: &Edges, index: usize) -> 
     };
     let Some(lowered) = lowered else { return false };
     let keeps = |(name, _): &&(String, _)| !matches!(name.as_str(), "alpha" | "beta");
-    let attributes = graph.nodes[node].attributes.iter().filter(keeps).cloned().collect();
+    let attributes = graph.nodes[node]
+        .attributes
+        .iter()
+        .filter(keeps)
+        .cloned()
+        .collect();
     let opset = graph.nodes[node].opset;
     replace(graph, index, lowered, attributes);
     if graph.nodes[index].domain.is_empty() {
@@ -134,12 +139,7 @@ fn name(graph: &Graph, index: usize) -> String {
 }
 
 /// Puts an integer operator in the place of the node at `index`, which keeps its name and outputs.
-fn replace(
-    graph: &mut Graph,
-    index: usize,
-    lowered: Lowered,
-    attributes: Vec<(String, Attribute)>,
-) {
+fn replace(graph: &mut Graph, index: usize, lowered: Lowered, attributes: Vec<(String, Attribute)>) {
     let node = &mut graph.nodes[index];
     node.domain = lowered.domain.into();
     node.op_type = lowered.op.into();
@@ -164,7 +164,11 @@ fn bound(graph: &mut Graph, index: usize, result: &Quantised, least: i32, most: 
     let bounds = [least, most].map(|value| eight_bits(result.dtype, value));
     let [least, most] = bounds.map(|tensor| Some(graph.add_constant(format!("{name}.bound"), tensor)));
     graph.nodes[index].outputs = vec![Some(unbounded)];
-    let opset = graph.nodes.iter().find(|n| n.domain.is_empty()).map_or(13, |n| n.opset);
+    let opset = graph
+        .nodes
+        .iter()
+        .find(|n| n.domain.is_empty())
+        .map_or(13, |n| n.opset);
     graph.nodes.push(Node {
         name: format!("{name}.bound"),
         op_type: "Clip".into(),

@@ -88,7 +88,9 @@ fn largest(x: &Quantised) -> Option<u64> {
         DType::U8 => (0, 255),
         _ => (-128, 127),
     };
-    Some(u64::from((most - zero).unsigned_abs().max((zero - least).unsigned_abs())))
+    Some(u64::from(
+        (most - zero).unsigned_abs().max((zero - least).unsigned_abs()),
+    ))
 }
 
 /// Constant eight-bit weights at an input, whose output channels are along `axis`.
@@ -99,7 +101,9 @@ fn weights(graph: &Graph, site: &Site<'_>, index: usize, axis: usize) -> Option<
     let shape = tensor.shape();
     let rank = i64::try_from(shape.len()).ok()?;
     // A single scale under an axis (one output channel) is one for all.
-    let along = quantised.axis.map(|given| if given < 0 { given + rank } else { given });
+    let along = quantised
+        .axis
+        .map(|given| if given < 0 { given + rank } else { given });
     if !quantised.is_eight_bits() || along.is_some_and(|along| along != axis as i64) || axis >= shape.len() {
         return None;
     }
@@ -148,7 +152,9 @@ fn bias(
         return Some(None);
     };
     let mut clamped = 0usize;
-    let wanted = bias_in_units(graph, site, input, channels, factor, |channel| (scale_x, scale(channel)))?;
+    let wanted = bias_in_units(graph, site, input, channels, factor, |channel| {
+        (scale_x, scale(channel))
+    })?;
     let bias = wanted.iter().zip(&limits).map(|(&wanted, &limit)| {
         let held = wanted.clamp(-(limit as f64), limit as f64);
         clamped += usize::from(held != wanted);
@@ -214,6 +220,7 @@ fn bias_in_units(
 
 fn add_bias(graph: &mut Graph, site: &Site<'_>, bias: &[i32]) -> ValueId {
     let name = format!("{}.bias", graph.nodes[site.node].name);
-    let tensor = Tensor::from_slice(&[bias.len()], bias).expect("a list has as many elements as its shape says");
+    let tensor =
+        Tensor::from_slice(&[bias.len()], bias).expect("a list has as many elements as its shape says");
     graph.add_constant(name, tensor)
 }

@@ -203,7 +203,8 @@ mod tests {
             } else {
                 (127 + 8 + u64::from(acc.unsigned_abs().leading_zeros()) - 32).saturating_sub(random() % 12)
             };
-            let mantissa = random() as u32 & 0x007f_ffff & !(0x007f_ffffu32.wrapping_shr(random() as u32 % 40));
+            let mantissa =
+                random() as u32 & 0x007f_ffff & !(0x007f_ffffu32.wrapping_shr(random() as u32 % 40));
             let Ok(m) = Multiplier::new(f32::from_bits(((exponent as u32) << 23) | mantissa)) else {
                 continue;
             };

@@ -204,6 +204,31 @@ impl Isa for Avx2 {
         // SAFETY: the caller vouches for LANES = 8 readable i8; the token for AVX2.
         unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast())) }
     }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::I {
+        // SAFETY: the caller vouches for LANES = 8 readable u8; the token for AVX2.
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I) {
+        let bytes = op!({
+            let low = _mm256_setr_epi8(
+                0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1, -1, -1, -1, -1,
+                -1, -1, -1, -1, -1, -1, -1,
+            );
+            let halves = _mm256_shuffle_epi8(a, low);
+            _mm_unpacklo_epi32(
+                _mm256_castsi256_si128(halves),
+                _mm256_extracti128_si256::<1>(halves),
+            )
+        });
+        // SAFETY: the caller vouches for LANES = 8 writable u8; the token for AVX2.
+        unsafe { _mm_storel_epi64(p.cast(), bytes) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        op!(_mm256_add_epi32(acc, _mm256_madd_epi16(a, b)))
+    }
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {

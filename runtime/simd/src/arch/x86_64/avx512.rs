@@ -202,6 +202,20 @@ impl Isa for Avx512 {
         // SAFETY: the caller vouches for LANES = 16 readable i8; the token for AVX-512 F.
         unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast())) }
     }
+    #[inline(always)]
+    unsafe fn load_u8(self, p: *const u8) -> Self::I {
+        // SAFETY: the caller vouches for LANES = 16 readable u8; the token for AVX-512 F.
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_u8(self, p: *mut u8, a: Self::I) {
+        // SAFETY: the caller vouches for LANES = 16 writable u8; the token for AVX-512 F.
+        unsafe { _mm_storeu_si128(p.cast(), _mm512_cvtepi32_epi8(a)) }
+    }
+    #[inline(always)]
+    fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        op!(_mm512_add_epi32(acc, _mm512_madd_epi16(a, b)))
+    }
 
     #[inline(always)]
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F) {

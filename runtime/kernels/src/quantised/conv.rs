@@ -1,0 +1,381 @@
+//! Convolution of eight-bit NCHW images: pixels in the lanes.
+//!
+//! The outputs of a group are a matrix [channels, pixels]. A *block* of neighbouring pixels is a task: the bytes under
+//! each tap are copied side by side (padding as the zero point), two taps at a time interleaved to pairs, and all panels of
+//! weights run over them. Depthwise convolution is the case of one channel a group.
+
+use core::ops::Range;
+
+use sanderling_simd::{Isa, SimdOp};
+
+use super::{Finish, PANEL, PackedInt8, QuantBytes, Requantise, as_bytes};
+use crate::conv::Conv2d;
+use crate::ctx::{Ctx, Parts};
+use crate::error::{Result, holds, product, rule};
+
+const KERNEL: &str = "qconv2d";
+/// Vectors of a tile.
+const VECTORS: usize = 3;
+/// Pixels of a tile with the widest vectors; blocks are whole tiles on every instruction set.
+const TILE: usize = VECTORS * 16;
+/// Pairs that a block may have: 64 KiB, so that they stay in the second-level cache.
+const BLOCK_PAIRS: usize = 16 * 1024;
+
+/// A convolution's sizes.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Input channels of a group.
+    channels: usize,
+    /// Output channels of a group.
+    rows: usize,
+    /// Taps: channels · window.
+    k: usize,
+    out_w: usize,
+    /// Output pixels of a plane.
+    pixels: usize,
+    /// Pixels of a block.
+    block: usize,
+}
+
+impl Sizes {
+    fn new(conv: &Conv2d) -> Result<Self> {
+        let divides = conv.groups > 0
+            && conv.in_channels.is_multiple_of(conv.groups)
+            && conv.out_channels.is_multiple_of(conv.groups);
+        rule(
+            KERNEL,
+            divides,
+            "groups must divide the input and output channels",
+        )?;
+        let (out_h, out_w) = conv.out_hw().unwrap_or((0, 0));
+        let channels = conv.in_channels / conv.groups;
+        let k = product(KERNEL, &[channels, conv.kernel[0], conv.kernel[1]])?;
+        let pixels = product(KERNEL, &[out_h, out_w])?;
+        let tiles = (BLOCK_PAIRS / (k.div_ceil(2).max(1) * TILE)).clamp(1, 8);
+        Ok(Sizes {
+            channels,
+            rows: conv.out_channels / conv.groups,
+            k,
+            out_w,
+            pixels,
+            block: tiles.min(pixels.div_ceil(TILE)).max(1) * TILE,
+        })
+    }
+
+    /// Scratch of one worker, in f32: the pairs, and the bytes of two taps.
+    fn scratch(&self) -> usize {
+        self.k.div_ceil(2) * self.block + self.block.div_ceil(2)
+    }
+}
+
+/// Scratch that [`qconv2d`] needs, in f32.
+#[must_use]
+pub fn qconv2d_scratch_len(ctx: Ctx<'_>, conv: &Conv2d) -> usize {
+    Sizes::new(conv).map_or(0, |sizes| sizes.scratch().saturating_mul(ctx.threads()))
+}
+
+/// `y = requantise(conv(x − zero, weights))`: x [batch, in, H, W], y [batch, out, oh, ow], both bytes. Weights are packed by
+/// group with k = in/groups·kh·kw.
+///
+/// # Errors
+/// Slices that are too short, attributes or weights that contradict the shape.
+pub fn qconv2d(
+    ctx: Ctx<'_>,
+    conv: &Conv2d,
+    x: QuantBytes<'_>,
+    weights: &PackedInt8,
+    requantise: &Requantise<'_>,
+    y: &mut [u8],
+    scratch: &mut [f32],
+) -> Result<()> {
+    let sizes = Sizes::new(conv)?;
+    weights.check(KERNEL, conv.groups, sizes.rows, sizes.k)?;
+    requantise.check(KERNEL, conv.out_channels)?;
+    let input = product(KERNEL, &[conv.batch, conv.in_channels, conv.in_h, conv.in_w])?;
+    let output = product(KERNEL, &[conv.batch, conv.out_channels, sizes.pixels])?;
+    holds(KERNEL, "x", input, x.data.len())?;
+    holds(KERNEL, "y", output, y.len())?;
+    holds(KERNEL, "scratch", qconv2d_scratch_len(ctx, conv), scratch.len())?;
+    if output == 0 {
+        return Ok(());
+    }
+    let each = sizes.scratch();
+    let blocks = sizes.pixels.div_ceil(sizes.block);
+    let (y, scratch) = (Parts::new(&mut y[..output]), Parts::new(scratch));
+    // Small planes are many tasks: a few thousand multiplications at least are worth handing out.
+    let grain = (64 * 1024 / (sizes.block * sizes.k * sizes.rows).max(1)).max(1);
+    ctx.ranges(conv.batch * conv.groups * blocks, grain, &|tasks, task| {
+        // SAFETY: one slice for each worker, and a worker runs one task at a time.
+        let scratch = unsafe { scratch.part(task.worker * each..(task.worker + 1) * each) };
+        ctx.isa.dispatch(Blocks {
+            conv,
+            sizes,
+            tasks,
+            x,
+            weights,
+            requantise,
+            y: &y,
+            scratch,
+        });
+    });
+    Ok(())
+}
+
+/// Neighbouring blocks, counted over images and groups.
+struct Blocks<'a> {
+    conv: &'a Conv2d,
+    sizes: Sizes,
+    tasks: Range<usize>,
+    x: QuantBytes<'a>,
+    weights: &'a PackedInt8,
+    requantise: &'a Requantise<'a>,
+    y: &'a Parts<'a, u8>,
+    scratch: &'a mut [f32],
+}
+
+impl SimdOp for Blocks<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Sizes {
+            channels,
+            rows,
+            k,
+            pixels,
+            block,
+            ..
+        } = self.sizes;
+        let conv = self.conv;
+        let plane = conv.in_h * conv.in_w;
+        let blocks = pixels.div_ceil(block);
+        let (pairs, taps) = self.scratch.split_at_mut(k.div_ceil(2) * block);
+        for task in self.tasks {
+            let (unit, first) = (task / blocks, task % blocks * block);
+            let (image, group) = (unit / conv.groups, unit % conv.groups);
+            let len = block.min(pixels - first);
+            let source = Source {
+                conv,
+                out_w: self.sizes.out_w,
+                x: &self.x.data[(image * conv.in_channels + group * channels) * plane..][..channels * plane],
+                zero: self.x.zero,
+                flip: i32::from(self.x.bytes.flip()),
+                first,
+            };
+            source.fill(isa, k, len, block, pairs, as_bytes(taps));
+            for row in (0..rows).step_by(PANEL) {
+                let panel = Panel {
+                    weights: &self.weights.group(group)[row / PANEL * self.weights.panel_len()..],
+                    pairs,
+                    block,
+                    halves: k.div_ceil(2),
+                    len,
+                    finish: self.requantise.finish(isa),
+                };
+                let count = PANEL.min(rows - row);
+                let channel = group * rows + row;
+                let starts = &self.requantise.starts[channel..][..count];
+                let multipliers = &self.requantise.multipliers[channel..][..count];
+                let at = (image * conv.out_channels + channel) * pixels + first;
+                // SAFETY: this block's pixels of this group's channels: no other task has them. `row` lines of
+                // `pixels` bytes from there on lie in the output, whose length was checked.
+                unsafe { panel.run(isa, starts, multipliers, self.y.as_ptr().add(at), pixels) };
+            }
+        }
+    }
+}
+
+/// Where the bytes under the taps come from.
+struct Source<'a> {
+    conv: &'a Conv2d,
+    out_w: usize,
+    /// The planes of a group.
+    x: &'a [u8],
+    zero: u8,
+    flip: i32,
+    /// First pixel of the block.
+    first: usize,
+}
+
+impl Source<'_> {
+    /// Fills the pairs [k/2][block]; `taps` has room for two rows of `block` bytes. Pixels past `len` may be anything.
+    #[inline(always)]
+    fn fill<I: Isa>(&self, isa: I, k: usize, len: usize, block: usize, pairs: &mut [f32], taps: &mut [u8]) {
+        let (one, two) = taps.split_at_mut(block);
+        let flip = isa.splat_i(self.flip);
+        let wide = len.next_multiple_of(I::LANES);
+        for (half, pairs) in pairs.chunks_exact_mut(block).enumerate() {
+            let low = self.tap(2 * half, len, wide, one);
+            // The weight of a tap past the end is zero.
+            let high = self.tap((2 * half + 1).min(k - 1), len, wide, two);
+            for i in (0..wide).step_by(I::LANES) {
+                // SAFETY: both rows have `wide` bytes, a multiple of LANES.
+                let (low, high) =
+                    unsafe { (isa.load_u8(low[i..].as_ptr()), isa.load_u8(high[i..].as_ptr())) };
+                let (low, high) = (isa.xor_i(low, flip), isa.xor_i(high, flip));
+                let both = isa.or_i(low, isa.shl_i::<16>(high));
+                isa.store(&mut pairs[i..], isa.with_bits(both));
+            }
+        }
+    }
+
+    /// The bytes of the block's pixels under one tap, at least `wide` of them: where they lie, or copied to `row`.
+    #[inline(always)]
+    fn tap<'b>(&'b self, tap: usize, len: usize, wide: usize, row: &'b mut [u8]) -> &'b [u8] {
+        let conv = self.conv;
+        let window = conv.kernel[0] * conv.kernel[1];
+        let plane = conv.in_h * conv.in_w;
+        let (channel, at) = (tap / window, tap % window);
+        let pointwise = window == 1 && conv.strides == [1, 1] && conv.pads == [0; 4];
+        if pointwise {
+            let start = channel * plane + self.first;
+            if let Some(bytes) = self.x.get(start..start + wide) {
+                return bytes;
+            }
+            row[..len].copy_from_slice(&self.x[start..start + len]);
+            return row;
+        }
+        let plane = &self.x[channel * plane..][..plane];
+        self.copy(plane, at / conv.kernel[1], at % conv.kernel[1], &mut row[..len]);
+        row
+    }
+
+    /// Copies what lies under one tap of the window, row by row of the output.
+    #[inline(always)]
+    fn copy(&self, plane: &[u8], ky: usize, kx: usize, out: &mut [u8]) {
+        let conv = self.conv;
+        let shift = (kx * conv.dilations[1]) as isize - conv.pads[1] as isize;
+        // Output columns from `begin` to `end` lie on the image.
+        let step = conv.strides[1];
+        let begin = (-shift).max(0).cast_unsigned().div_ceil(step);
+        let end = match conv.in_w as isize - shift {
+            under @ 1.. => under.cast_unsigned().div_ceil(step),
+            _ => 0,
+        };
+        let mut done = 0;
+        while done < out.len() {
+            let (oy, ox) = ((self.first + done) / self.out_w, (self.first + done) % self.out_w);
+            let run = (self.out_w - ox).min(out.len() - done);
+            let part = &mut out[done..done + run];
+            done += run;
+            let iy = (oy * conv.strides[0] + ky * conv.dilations[0]).wrapping_sub(conv.pads[0]);
+            if iy >= conv.in_h {
+                part.fill(self.zero);
+                continue;
+            }
+            let begin = begin.clamp(ox, ox + run);
+            let end = end.clamp(begin, ox + run);
+            part[..begin - ox].fill(self.zero);
+            part[end - ox..].fill(self.zero);
+            let under = &mut part[begin - ox..end - ox];
+            if under.is_empty() {
+                continue;
+            }
+            let from = ((begin * step) as isize + shift).cast_unsigned();
+            let row = &plane[iy * conv.in_w..][..conv.in_w][from..];
+            match step {
+                1 => under.copy_from_slice(&row[..under.len()]),
+                _ => under
+                    .iter_mut()
+                    .zip(row.iter().step_by(step))
+                    .for_each(|(to, &byte)| *to = byte),
+            }
+        }
+    }
+}
+
+/// A panel of weights over a block of pixels.
+struct Panel<'a, I: Isa> {
+    weights: &'a [i32],
+    pairs: &'a [f32],
+    block: usize,
+    halves: usize,
+    len: usize,
+    finish: Finish<I>,
+}
+
+impl<I: Isa> Panel<'_, I> {
+    /// Computes the rows of `starts` and writes them to lines of `line` bytes.
+    ///
+    /// # Safety
+    /// `y` must be valid for writing `len` bytes in each of the lines.
+    #[inline(always)]
+    unsafe fn run(&self, isa: I, starts: &[i32], multipliers: &[f32], y: *mut u8, line: usize) {
+        let mut row = 0;
+        while row < starts.len() {
+            let (starts, multipliers) = (&starts[row..], &multipliers[row..]);
+            // SAFETY: the caller vouches for all lines.
+            let done = unsafe {
+                let y = y.add(row * line);
+                if starts.len() == 1 {
+                    self.rows::<1>(isa, row, starts, multipliers, y, line)
+                } else if I::REGISTERS >= 32 && starts.len() > 4 {
+                    self.rows::<8>(isa, row, starts, multipliers, y, line)
+                } else {
+                    self.rows::<4>(isa, row, starts, multipliers, y, line)
+                }
+            };
+            row += done;
+        }
+    }
+
+    /// Up to `R` rows of a panel over all pixels; says how many.
+    ///
+    /// # Safety
+    /// As [`Self::run`].
+    #[inline(always)]
+    unsafe fn rows<const R: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        starts: &[i32],
+        multipliers: &[f32],
+        y: *mut u8,
+        line: usize,
+    ) -> usize {
+        let count = starts.len().min(R);
+        let mut start = [0; R];
+        start[..count].copy_from_slice(&starts[..count]);
+        for at in (0..self.len).step_by(VECTORS * I::LANES) {
+            let sums = self.tile::<R>(isa, row, &start, at);
+            for (r, sums) in sums.iter().enumerate().take(count) {
+                let multiplier = isa.splat(multipliers[r]);
+                for (v, &sum) in sums.iter().enumerate() {
+                    let pixel = at + v * I::LANES;
+                    let len = self.len.saturating_sub(pixel).min(I::LANES);
+                    // SAFETY: the caller vouches for `len` bytes of each line.
+                    unsafe {
+                        let to = y.add(r * line + pixel.min(self.len));
+                        self.finish.store(isa, sum, multiplier, to, len);
+                    }
+                }
+            }
+        }
+        count
+    }
+
+    /// The sums of `R` rows and [`VECTORS`] vectors of pixels.
+    #[inline(always)]
+    fn tile<const R: usize>(&self, isa: I, row: usize, start: &[i32; R], at: usize) -> [[I::I; VECTORS]; R] {
+        assert!(self.weights.len() >= self.halves * PANEL && row + R <= PANEL);
+        assert!(self.pairs.len() >= self.halves * self.block && at + VECTORS * I::LANES <= self.block);
+        let mut sums = start.map(|start| [isa.splat_i(start); VECTORS]);
+        let (mut weights, mut pairs) = (self.weights.as_ptr(), self.pairs.as_ptr());
+        for _ in 0..self.halves {
+            // SAFETY: both pointers stay inside their slices by the assertions above.
+            unsafe {
+                let x: [I::I; VECTORS] =
+                    core::array::from_fn(|v| isa.to_bits(isa.load_ptr(pairs.add(at + v * I::LANES))));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let w = isa.splat_i(*weights.add(row + r));
+                    for (sum, &x) in sums.iter_mut().zip(&x) {
+                        *sum = isa.dot_i16(*sum, x, w);
+                    }
+                }
+                weights = weights.add(PANEL);
+                pairs = pairs.add(self.block);
+            }
+        }
+        sums
+    }
+}
