@@ -173,7 +173,7 @@ fn dtype_of(name: &str) -> Result<DType, String> {
 /// The low bytes of each number, little-endian: two's complement for integers, the bits for floats.
 fn tensor(json: JsonTensor) -> Result<Tensor, String> {
     let dtype = dtype_of(&json.dtype)?;
-    let size = dtype.bits() as usize / 8;
+    let size = dtype.bits() / 8;
     let bytes: Vec<u8> = json
         .data
         .iter()

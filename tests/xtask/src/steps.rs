@@ -47,6 +47,11 @@ pub(crate) const ALL: &[Step] = &[
         run: conformance,
     },
     Step {
+        name: "exactness",
+        about: "NumPy passes the vectors of docs/numerics.md",
+        run: exactness,
+    },
+    Step {
         name: "models",
         about: "zoo models against onnxruntime",
         run: models,
@@ -91,6 +96,12 @@ fn conformance(cx: &Context) -> StepResult {
             "--",
         ])
         .arg(cases))
+}
+
+fn exactness(cx: &Context) -> StepResult {
+    run(cx
+        .command(cx.python())
+        .args(["tests/exactness/numerics.py", "check"]))
 }
 
 fn models(cx: &Context) -> StepResult {

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use sanderling_simd::{Isa, SimdOp};
 
+use super::depthwise::{self, Spread};
 use super::{Finish, PANEL, PackedInt8, QuantBytes, Requantise, as_bytes};
 use crate::conv::Conv2d;
 use crate::ctx::{Ctx, Parts};
@@ -71,7 +72,11 @@ impl Sizes {
 /// Scratch that [`qconv2d`] needs, in f32.
 #[must_use]
 pub fn qconv2d_scratch_len(ctx: Ctx<'_>, conv: &Conv2d) -> usize {
-    Sizes::new(conv).map_or(0, |sizes| sizes.scratch().saturating_mul(ctx.threads()))
+    let each = match Spread::new(conv) {
+        Some(spread) => spread.scratch(),
+        None => Sizes::new(conv).map_or(0, |sizes| sizes.scratch()),
+    };
+    each.saturating_mul(ctx.threads())
 }
 
 /// `y = requantise(conv(x − zero, weights))`: x [batch, in, H, W], y [batch, out, oh, ow], both bytes. Weights are packed by
@@ -97,6 +102,19 @@ pub fn qconv2d(
     holds(KERNEL, "y", output, y.len())?;
     holds(KERNEL, "scratch", qconv2d_scratch_len(ctx, conv), scratch.len())?;
     if output == 0 {
+        return Ok(());
+    }
+    if let Some(spread) = Spread::new(conv) {
+        depthwise::run(
+            ctx,
+            conv,
+            spread,
+            x,
+            weights,
+            requantise,
+            &mut y[..output],
+            scratch,
+        );
         return Ok(());
     }
     let each = sizes.scratch();
@@ -169,6 +187,7 @@ impl SimdOp for Blocks<'_> {
                     pairs,
                     block,
                     halves: k.div_ceil(2),
+                    width: self.weights.width,
                     len,
                     finish: self.requantise.finish(isa),
                 };
@@ -290,6 +309,8 @@ struct Panel<'a, I: Isa> {
     pairs: &'a [f32],
     block: usize,
     halves: usize,
+    /// Rows of a panel.
+    width: usize,
     len: usize,
     finish: Finish<I>,
 }
@@ -336,35 +357,72 @@ impl<I: Isa> Panel<'_, I> {
         let count = starts.len().min(R);
         let mut start = [0; R];
         start[..count].copy_from_slice(&starts[..count]);
-        for at in (0..self.len).step_by(VECTORS * I::LANES) {
-            let sums = self.tile::<R>(isa, row, &start, at);
-            for (r, sums) in sums.iter().enumerate().take(count) {
-                let multiplier = isa.splat(multipliers[r]);
-                for (v, &sum) in sums.iter().enumerate() {
-                    let pixel = at + v * I::LANES;
-                    let len = self.len.saturating_sub(pixel).min(I::LANES);
-                    // SAFETY: the caller vouches for `len` bytes of each line.
-                    unsafe {
-                        let to = y.add(r * line + pixel.min(self.len));
-                        self.finish.store(isa, sum, multiplier, to, len);
-                    }
+        let lines = Lines {
+            count,
+            multipliers,
+            y,
+            line,
+        };
+        let mut at = 0;
+        while at < self.len {
+            // SAFETY: the caller vouches for `len` bytes of each line.
+            at += unsafe {
+                match (self.len - at).div_ceil(I::LANES) {
+                    1 => self.tile::<R, 1>(isa, row, &start, at, &lines),
+                    2 => self.tile::<R, 2>(isa, row, &start, at, &lines),
+                    _ => self.tile::<R, VECTORS>(isa, row, &start, at, &lines),
                 }
-            }
+            };
         }
         count
     }
 
-    /// The sums of `R` rows and [`VECTORS`] vectors of pixels.
+    /// `R` rows and `V` vectors of pixels from the `at`th on; says how many pixels.
+    ///
+    /// # Safety
+    /// As [`Self::run`], of `lines`.
     #[inline(always)]
-    fn tile<const R: usize>(&self, isa: I, row: usize, start: &[i32; R], at: usize) -> [[I::I; VECTORS]; R] {
-        assert!(self.weights.len() >= self.halves * PANEL && row + R <= PANEL);
-        assert!(self.pairs.len() >= self.halves * self.block && at + VECTORS * I::LANES <= self.block);
-        let mut sums = start.map(|start| [isa.splat_i(start); VECTORS]);
+    unsafe fn tile<const R: usize, const V: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        start: &[i32; R],
+        at: usize,
+        lines: &Lines<'_>,
+    ) -> usize {
+        let sums = self.sums::<R, V>(isa, row, start, at);
+        for (r, sums) in sums.iter().enumerate().take(lines.count) {
+            let multiplier = isa.splat(lines.multipliers[r]);
+            for (v, &sum) in sums.iter().enumerate() {
+                let pixel = at + v * I::LANES;
+                let len = self.len.saturating_sub(pixel).min(I::LANES);
+                // SAFETY: the caller vouches for `len` bytes of each line.
+                unsafe {
+                    let to = lines.y.add(r * lines.line + pixel.min(self.len));
+                    self.finish.store(isa, sum, multiplier, to, len);
+                }
+            }
+        }
+        V * I::LANES
+    }
+
+    /// The sums of `R` rows and `V` vectors of pixels.
+    #[inline(always)]
+    fn sums<const R: usize, const V: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        start: &[i32; R],
+        at: usize,
+    ) -> [[I::I; V]; R] {
+        assert!(self.weights.len() >= self.halves * self.width && row + R <= self.width);
+        assert!(self.pairs.len() >= self.halves * self.block && at + V * I::LANES <= self.block);
+        let mut sums = start.map(|start| [isa.splat_i(start); V]);
         let (mut weights, mut pairs) = (self.weights.as_ptr(), self.pairs.as_ptr());
         for _ in 0..self.halves {
             // SAFETY: both pointers stay inside their slices by the assertions above.
             unsafe {
-                let x: [I::I; VECTORS] =
+                let x: [I::I; V] =
                     core::array::from_fn(|v| isa.to_bits(isa.load_ptr(pairs.add(at + v * I::LANES))));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let w = isa.splat_i(*weights.add(row + r));
@@ -372,10 +430,19 @@ impl<I: Isa> Panel<'_, I> {
                         *sum = isa.dot_i16(*sum, x, w);
                     }
                 }
-                weights = weights.add(PANEL);
+                weights = weights.add(self.width);
                 pairs = pairs.add(self.block);
             }
         }
         sums
     }
+}
+
+/// Where the rows of a tile go.
+struct Lines<'a> {
+    count: usize,
+    multipliers: &'a [f32],
+    y: *mut u8,
+    /// From one row to the next.
+    line: usize,
 }

@@ -21,6 +21,7 @@
 //! The pairs of a block of pixels are made once and read by all panels.
 
 mod conv;
+mod depthwise;
 mod pointwise;
 mod product;
 #[cfg(test)]
@@ -143,13 +144,15 @@ impl<I: Isa> Finish<I> {
     }
 }
 
-/// Weights [groups][rows][k] as pairs of 16 bits, in panels of [`PANEL`] rows: pair p of row r in a panel is at
-/// `p · PANEL + r`. Rows are output channels.
+/// Weights [groups][rows][k] as pairs of 16 bits, in panels of rows: pair p of row r in a panel is at `p · width + r`. Rows
+/// are output channels; a panel is [`PANEL`] wide, or one where each group has one row.
 #[derive(Clone, Debug)]
 pub struct PackedInt8 {
     groups: usize,
     rows: usize,
     k: usize,
+    /// Rows of a panel.
+    width: usize,
     pairs: Vec<i32>,
     /// Σ of each row, by group and row.
     sums: Vec<i32>,
@@ -161,15 +164,16 @@ impl PackedInt8 {
     /// # Errors
     /// Sizes whose product does not fit memory.
     pub fn new(groups: usize, rows: usize, k: usize, weight: impl Fn(usize, usize) -> i16) -> Result<Self> {
-        let (halves, panels) = (k.div_ceil(2), rows.div_ceil(PANEL));
-        let len = multiply(KERNEL, &[groups, panels, halves, PANEL])?;
+        let width = if groups > 1 && rows == 1 { 1 } else { PANEL };
+        let (halves, panels) = (k.div_ceil(2), rows.div_ceil(width));
+        let len = multiply(KERNEL, &[groups, panels, halves, width])?;
         let mut pairs = Vec::with_capacity(len);
         let mut sums = Vec::with_capacity(groups * rows);
         for group in 0..groups {
             for panel in 0..panels {
                 for p in 0..halves {
-                    pairs.extend((0..PANEL).map(|r| {
-                        let row = panel * PANEL + r;
+                    pairs.extend((0..width).map(|r| {
+                        let row = panel * width + r;
                         let at = |i: usize| {
                             if row < rows && i < k {
                                 i32::from(weight(group * rows + row, i))
@@ -190,6 +194,7 @@ impl PackedInt8 {
             groups,
             rows,
             k,
+            width,
             pairs,
             sums,
         })
@@ -212,12 +217,12 @@ impl PackedInt8 {
 
     /// Pairs of a panel.
     fn panel_len(&self) -> usize {
-        self.k.div_ceil(2) * PANEL
+        self.k.div_ceil(2) * self.width
     }
 
     /// The panels of a group.
     fn group(&self, group: usize) -> &[i32] {
-        let len = self.rows.div_ceil(PANEL) * self.panel_len();
+        let len = self.rows.div_ceil(self.width) * self.panel_len();
         &self.pairs[group * len..][..len]
     }
 

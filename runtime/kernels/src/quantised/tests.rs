@@ -394,3 +394,31 @@ fn short_slices_are_refused() {
     assert!(lookup(ctx, x.data, &[0; 255], &mut [0; 6]).is_err());
     assert!(qpair(ctx, Pair::Mul, &[7], (x, &[1]), (x, &[1]), &out, &mut [0; 7]).is_err());
 }
+
+#[test]
+fn convolutions_of_any_shape() {
+    let mut rng = Rng::new(11);
+    let mut seen = 0;
+    while seen < 400 {
+        let groups = 1 + rng.below(4);
+        let (cg, mg) = (1 + rng.below(3), 1 + rng.below(3));
+        let depthwise = rng.below(2) == 0;
+        let conv = Conv2d {
+            batch: 1 + rng.below(2),
+            in_channels: groups * if depthwise { 1 } else { cg },
+            out_channels: groups * if depthwise { 1 } else { mg },
+            in_h: 1 + rng.below(9),
+            in_w: 1 + rng.below(20),
+            kernel: [1 + rng.below(5), 1 + rng.below(5)],
+            strides: [1 + rng.below(3), 1 + rng.below(3)],
+            dilations: [1 + rng.below(2) * rng.below(2), 1 + rng.below(2) * rng.below(2)],
+            pads: [(); 4].map(|()| rng.below(5) * rng.below(2)),
+            groups,
+        };
+        if conv.out_hw().is_some_and(|(h, w)| h * w > 0) {
+            let reading = [Bytes::Unsigned, Bytes::Signed][rng.below(2)];
+            check_conv(&mut rng, conv, reading);
+            seen += 1;
+        }
+    }
+}

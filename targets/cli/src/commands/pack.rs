@@ -327,7 +327,7 @@ fn report(
     source: PathBuf,
     recipe: Option<PathBuf>,
     packed: Packed,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Report {
     let Packed {
         bytes,
@@ -336,6 +336,7 @@ fn report(
         optimised,
         quantised,
     } = packed;
+    notes.extend(optimised.notes);
     let quantised = quantised.map(|report| {
         let layers = report.quantisation.layers;
         let worst = layers.iter().min_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));

@@ -185,3 +185,6 @@ fn eight_bits(dtype: DType, value: i32) -> Tensor {
     // Any one byte is a scalar of either.
     Tensor::from_bytes(dtype, &[], &[value as u8]).expect("one byte is a scalar of eight bits")
 }
+
+#[cfg(test)]
+mod tests;
