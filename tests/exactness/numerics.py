@@ -7,7 +7,9 @@ A vector is {"op", "attributes", "inputs": [{"dtype", "shape", "data"} or null],
 given as bits. Nothing here shares code with the Rust implementation.
 """
 
+import hashlib
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -131,6 +133,17 @@ def quantize_linear(x, s, zero):
         v = np.rint(x / F32(s))
     v = np.where(np.isnan(v), F32(0), np.clip(v, F32(-1e6), F32(1e6)))
     return np.clip(v.astype(np.int64) + int(zero), info.min, info.max).astype(zero.dtype)
+
+
+# --- section 5 --------------------------------------------------------------------------------------------------------
+
+ONNX_CODES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6}
+
+
+def digest(array):
+    name = next(name for name, dtype in DTYPES.items() if array.dtype == dtype)
+    head = struct.pack("<BI", ONNX_CODES[name], array.ndim) + struct.pack(f"<{array.ndim}Q", *array.shape)
+    return hashlib.sha256(head + np.asarray(array, order="C").tobytes()).hexdigest()
 
 
 OPERATORS = {
@@ -322,6 +335,11 @@ def requantisation_vectors(rng):
     return rows
 
 
+def digest_vectors(rng):
+    tensors = [anything(rng, np.uint8, (2, 3)), anything(rng, np.int8, (2, 3)), anything(rng, np.int8, ()), anything(rng, np.uint8, (0, 4)), anything(rng, np.int32, (1, 3, 1))]
+    return [{"tensor": to_json(tensor), "sha256": digest(tensor)} for tensor in tensors]
+
+
 def make():
     rng = np.random.default_rng(20261122)
     matmul, gemm = matrix_vectors(rng)
@@ -335,6 +353,7 @@ def make():
         "qlinear_global_average_pool": pool_vectors(rng),
         "lookup_table": table_vectors(rng),
         "quantize_linear": border_vectors(rng),
+        "digest": digest_vectors(rng),
     }
     return {f"{name}.json": "[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]\n" for name, rows in files.items()}
 
@@ -348,6 +367,8 @@ def check():
                 acc, bits, zero, dtype, expected = case
                 got = int(requantise(I32(acc), np.uint32(bits).view(F32), zero, DTYPES[dtype]))
                 same = got == expected
+            elif "sha256" in case:
+                same = digest(from_json(case["tensor"])) == case["sha256"]
             else:
                 got = OPERATORS[case["op"]](*map(from_json, case["inputs"]), **case["attributes"])
                 same = to_json(got) == case["output"]

@@ -8,7 +8,7 @@ use crate::{OpError, TensorType};
 use alloc::format;
 use alloc::vec::Vec;
 use bytemuck::Pod;
-use sanderling_bundle::DType;
+use sanderling_bundle::{DType, Sha256Digest, value_digest};
 
 /// Bytes aligned to eight, so that any element type can be read in place.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -226,6 +226,13 @@ impl<'a> TensorView<'a> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Digest of type, shape and bytes: docs/numerics.md, section 5.
+    #[must_use]
+    pub fn digest(&self) -> Sha256Digest {
+        let dims: Vec<u64> = self.shape.iter().map(|&dim| dim as u64).collect();
+        value_digest(self.dtype, &dims, self.bytes)
     }
 
     /// Whether there are no elements.

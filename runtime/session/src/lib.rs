@@ -61,6 +61,7 @@ mod bytes;
 pub mod cascade;
 mod error;
 mod golden;
+mod layers;
 mod model;
 mod options;
 pub mod pipeline;
@@ -75,12 +76,13 @@ pub use cascade::{
 };
 pub use error::SessionError;
 pub use golden::{SelfTest, VectorResult};
+pub use layers::Layer;
 pub use model::{MAX_PORTS, PortInfo};
 pub use options::{OnBadInput, SessionOptions};
 pub use pipeline::{Answer, FileBlocks, FileEnds, ImageRgb, Input, Pipeline, Prepared, Scored};
 pub use sanderling_core::backend::MemoryUse;
 pub use sanderling_core::{DType, Dim, Graph, Tensor, TensorType, TensorView};
-pub use sanderling_cpu::{Profile, ProfileRow};
+pub use sanderling_cpu::{Best, Profile, ProfileRow};
 pub use session::{KernelRow, Outputs, Session};
 pub use validate::{Counters, InputFlags, element_at};
 

@@ -3,7 +3,7 @@
 use sanderling_bundle::Limits;
 use sanderling_core::OpTable;
 use sanderling_core::backend::Backend;
-use sanderling_cpu::Profile;
+use sanderling_cpu::{Best, Profile};
 use std::rc::Rc;
 
 /// What happens to an input that breaks a rule. Either way it is counted.
@@ -21,6 +21,8 @@ pub enum OnBadInput {
 pub struct SessionOptions {
     /// Threads of the default backend, the calling one included.
     pub threads: usize,
+    /// Instructions of the default backend; none for the best of this machine.
+    pub instructions: Option<Best>,
     /// Most bytes of intermediates, scratch and packed weights, all prepared shapes together.
     pub memory_limit: u64,
     /// Backends by preference; empty is the CPU's with every kernel.
@@ -46,6 +48,7 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self {
             threads: 1,
+            instructions: None,
             memory_limit: 4 << 30,
             backends: Vec::new(),
             operators: OpTable(sanderling_core::ops::ALL),

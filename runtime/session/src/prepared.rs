@@ -42,6 +42,8 @@ pub(crate) struct Prepared {
     /// Outputs that are inputs: copied at each run.
     copied: Vec<(usize, usize)>,
     kernels: Vec<(String, String)>,
+    /// Where each value is that was to be observed.
+    observed: Vec<(ValueId, usize, usize)>,
 }
 
 struct Ready {
@@ -54,6 +56,8 @@ pub(crate) struct Preparer<'a> {
     pub(crate) backends: &'a [Rc<dyn Backend>],
     pub(crate) operators: OpTable<'static>,
     pub(crate) memory_limit: u64,
+    /// Keep every value that is computed, to be looked at after a run.
+    pub(crate) observe: bool,
 }
 
 impl Preparer<'_> {
@@ -70,7 +74,10 @@ impl Preparer<'_> {
             .collect();
         let facts = infer::specialise(&plan, &*model.constants, self.operators, &wanted)?;
         let backends: Vec<&dyn Backend> = self.backends.iter().map(|backend| &**backend).collect();
-        let parts = partition(&plan, &facts, &backends)?;
+        let mut parts = partition(&plan, &facts, &backends)?;
+        if self.observe {
+            parts.iter_mut().for_each(|part| observe(&plan, &facts, part));
+        }
         let mut ready: Vec<Ready> = Vec::with_capacity(parts.len());
         let mut kernels = Vec::new();
         let mut left = self.memory_limit;
@@ -105,12 +112,33 @@ impl Preparer<'_> {
             outputs: Vec::new(),
             copied: Vec::new(),
             kernels,
+            observed: observed(&parts, self.observe),
         };
         for id in plan.outputs() {
             prepared.add_output(&plan, &parts, &facts, types, id)?;
         }
         Ok(prepared)
     }
+}
+
+/// Makes every value that a part computes one of its outputs.
+fn observe(plan: &PlanView<'_>, facts: &Facts, part: &mut Part) {
+    let nodes = part.nodes.clone().map(|index| plan.node(index));
+    let mut all: Vec<ValueId> = nodes
+        .filter(|node| !facts.is_folded(node))
+        .flat_map(|node| node.outputs().flatten().collect::<Vec<_>>())
+        .filter(|id| facts.data(*id).is_none())
+        .collect();
+    all.retain(|id| !part.outputs.contains(id));
+    part.outputs.extend(all);
+}
+
+fn observed(parts: &[Part], wanted: bool) -> Vec<(ValueId, usize, usize)> {
+    let places = parts.iter().enumerate().flat_map(|(part, p)| {
+        let outputs = p.outputs.iter().enumerate();
+        outputs.map(move |(output, &id)| (id, part, output))
+    });
+    places.filter(|_| wanted).collect()
 }
 
 pub(crate) fn total(memory: MemoryUse) -> u64 {
@@ -239,6 +267,20 @@ impl Prepared {
             *host = Some(tensor);
         }
         Ok(())
+    }
+
+    /// A value of the last run, where it was to be observed.
+    pub(crate) fn observed(&mut self, id: ValueId) -> Result<Option<Tensor>, SessionError> {
+        let found = self.observed.iter().find(|(value, ..)| *value == id);
+        let Some(&(_, part, output)) = found else {
+            return Ok(None);
+        };
+        loop {
+            match self.parts[part].executable.read_output(output)? {
+                Some(view) => return Ok(Some(view.to_tensor())),
+                None => std::thread::yield_now(),
+            }
+        }
     }
 
     /// An output of the last run.

@@ -3,6 +3,7 @@
 use crate::bytes::ModelBytes;
 use crate::error::SessionError;
 use crate::golden::{self, SelfTest};
+use crate::layers::{self, Layer};
 use crate::model::{MAX_PORTS, Model, PortInfo};
 use crate::options::SessionOptions;
 use crate::prepared::{Prepared, Preparer, total};
@@ -58,9 +59,11 @@ impl Session {
     fn new(model: Model, options: &SessionOptions) -> Self {
         let mut backends = options.backends.clone();
         if backends.is_empty() {
+            let detected = CpuOptions::detect(options.threads);
             let cpu = CpuOptions {
+                isa: options.instructions.unwrap_or(detected.isa),
                 profile: options.profile.clone(),
-                ..CpuOptions::detect(options.threads)
+                ..detected
             };
             backends.push(Rc::new(CpuBackend::new(
                 CpuTable(sanderling_cpu::ops::ALL),
@@ -195,6 +198,33 @@ impl Session {
         })
     }
 
+    /// Runs the model and gives every layer, in order, with the digests of those that compute integers.
+    ///
+    /// The model is prepared anew for it, with memory for all values at one time; nothing of that is kept.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn layers(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Layer>, SessionError> {
+        let copies: Vec<Tensor> = inputs.iter().map(|(_, view)| view.to_tensor()).collect();
+        let named: Vec<_> = inputs
+            .iter()
+            .zip(&copies)
+            .map(|((name, _), copy)| (*name, copy.view()))
+            .collect();
+        let mut views = [None; MAX_PORTS];
+        let count = self.order(&named, &mut views)?;
+        let ordered = collect(&views, count);
+        let inputs = ordered.as_slice();
+        let types: Vec<_> = inputs.iter().map(|view| (view.dtype(), view.shape())).collect();
+        let preparer = Preparer {
+            backends: &self.backends,
+            operators: self.operators,
+            memory_limit: self.memory_limit.saturating_sub(total(self.memory_use())),
+            observe: true,
+        };
+        layers::run(&mut preparer.prepare(&self.model, &types)?, &self.model, inputs)
+    }
+
     /// Copies inputs that do not lie on an element's boundary.
     fn run_copied(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Outputs<'_>, SessionError> {
         let copies: Vec<Tensor> = inputs.iter().map(|(_, view)| view.to_tensor()).collect();
@@ -259,6 +289,7 @@ impl Session {
                 backends: &self.backends,
                 operators: self.operators,
                 memory_limit: self.memory_limit.saturating_sub(held),
+                observe: false,
             };
             match preparer.prepare(&self.model, &types) {
                 Err(SessionError::Core(CoreError::TooLarge { .. })) if self.prepared.pop().is_some() => {}

@@ -41,6 +41,8 @@ enum Command {
     Run(commands::run::Run),
     /// Show what a bundle or an ONNX model holds.
     Inspect(commands::inspect::Inspect),
+    /// Print the digest of every integer layer of a run, and compare with another device's.
+    Hash(commands::hash::Hash),
     /// Time a bundle or an ONNX model on this machine.
     Bench(commands::bench::Bench),
     /// Make and show keys and the roots of trust.
@@ -72,6 +74,7 @@ impl Command {
             Self::Pack(command) => command.run(out),
             Self::Run(command) => command.run(out),
             Self::Inspect(command) => command.run(out),
+            Self::Hash(command) => command.run(out),
             Self::Bench(command) => command.run(out),
             Self::Keys(command) => command.run(out),
             Self::Sign(command) => command.run(out),

@@ -42,6 +42,15 @@ pub struct Requantisation {
     pub output: i32,
 }
 
+/// A tensor and its digest: numerics.md, section 5.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Digest {
+    /// The tensor.
+    pub tensor: Tensor,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
 /// Operators that ONNX's own domain does not have: theirs, and its version.
 const DOMAINS: &[(&str, &str, u16)] = &[
     ("LookupTable", "ai.sanderling", 1),
@@ -53,6 +62,7 @@ const DOMAINS: &[(&str, &str, u16)] = &[
 /// An opset that every other operator of the vectors is in.
 const OPSET: u16 = 19;
 const REQUANTISE: &str = "requantise.json";
+const DIGEST: &str = "digest.json";
 
 #[derive(Deserialize)]
 struct JsonVector {
@@ -83,7 +93,10 @@ struct JsonTensor {
 /// What cannot be read, naming the file.
 pub fn vectors() -> Result<Vec<Vector>, String> {
     let mut found = Vec::new();
-    for (file, text) in files()?.into_iter().filter(|(file, _)| file != REQUANTISE) {
+    for (file, text) in files()?
+        .into_iter()
+        .filter(|(file, _)| file != REQUANTISE && file != DIGEST)
+    {
         let rows: Vec<JsonVector> = serde_json::from_str(&text).map_err(|e| format!("{file}: {e}"))?;
         for (i, row) in rows.into_iter().enumerate() {
             let name = format!("{file}, vector {i}");
@@ -98,12 +111,9 @@ pub fn vectors() -> Result<Vec<Vector>, String> {
 /// # Errors
 /// As [`vectors`].
 pub fn requantisations() -> Result<Vec<Requantisation>, String> {
-    let (file, text) = files()?
-        .into_iter()
-        .find(|(file, _)| file == REQUANTISE)
-        .ok_or(format!("{REQUANTISE} is missing"))?;
+    let text = file(REQUANTISE)?;
     let rows: Vec<(i32, u32, i32, String, i32)> =
-        serde_json::from_str(&text).map_err(|e| format!("{file}: {e}"))?;
+        serde_json::from_str(&text).map_err(|e| format!("{REQUANTISE}: {e}"))?;
     rows.into_iter()
         .map(|(acc, bits, zero, dtype, output)| {
             Ok(Requantisation {
@@ -115,6 +125,34 @@ pub fn requantisations() -> Result<Vec<Requantisation>, String> {
             })
         })
         .collect()
+}
+
+/// Every vector of the digest.
+///
+/// # Errors
+/// As [`vectors`].
+pub fn digests() -> Result<Vec<Digest>, String> {
+    #[derive(Deserialize)]
+    struct Row {
+        tensor: JsonTensor,
+        sha256: String,
+    }
+    let text = file(DIGEST)?;
+    let rows: Vec<Row> = serde_json::from_str(&text).map_err(|e| format!("{DIGEST}: {e}"))?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Digest {
+                tensor: tensor(row.tensor)?,
+                sha256: row.sha256,
+            })
+        })
+        .collect()
+}
+
+/// The text of a file.
+fn file(name: &str) -> Result<String, String> {
+    let found = files()?.into_iter().find(|(file, _)| file == name);
+    found.map(|(_, text)| text).ok_or(format!("{name} is missing"))
 }
 
 /// Names and texts of the files, by name.

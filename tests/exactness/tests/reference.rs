@@ -4,7 +4,7 @@
 use sanderling_core::op::InputFact;
 use sanderling_core::ops::common::requantise::{Multiplier, Requantise};
 use sanderling_core::{Attrs, OpTable, Tensor, TensorType, infer, ops};
-use sanderling_exactness::{Vector, requantisations, vectors};
+use sanderling_exactness::{Vector, digests, requantisations, vectors};
 
 fn by_reference(vector: &Vector) -> Result<Tensor, String> {
     let op = OpTable(ops::ALL)
@@ -61,5 +61,14 @@ fn floats_and_integers_requantise_alike() {
             row.output,
             "integers: {row:?}"
         );
+    }
+}
+
+#[test]
+fn digests_are_of_type_shape_and_bytes() {
+    for row in digests().unwrap() {
+        let digest = row.tensor.view().digest();
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, row.sha256, "{:?}", row.tensor.ty());
     }
 }
