@@ -3,7 +3,7 @@
 //! Debian packages only when root on Debian (elsewhere a missing program is named); Python and npm packages in
 //! `.cache`, at pinned versions. Everything here may be run again and does nothing where nothing is missing.
 
-use crate::{Context, StepResult, bare, run};
+use crate::{Context, StepResult, aarch64, bare, run};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,13 +31,15 @@ pub(crate) fn all(cx: &Context) -> StepResult {
     fs::create_dir_all(cx.cache())
         .map_err(|error| format!("cannot make {}: {error}", cx.cache().display()))?;
     programs()?;
-    bare::install()?;
+    bare::TARGET.install()?;
+    aarch64::install()?;
     python(cx)?;
     zoo(cx)?;
     npm(cx)
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is on the path.
+pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let extra = [Path::new("/usr/sbin").to_path_buf()];
     std::env::split_paths(&path)

@@ -4,9 +4,11 @@
 //! and says what to do. Downloads go into `.cache` in the repository and are kept between runs.
 #![forbid(unsafe_code)]
 
+mod aarch64;
 mod bare;
 mod install;
 mod steps;
+mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};

@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in order.
 
-use crate::{Context, StepResult, bare, install, run};
+use crate::{Context, StepResult, aarch64, bare, install, run};
 
 /// One step.
 pub(crate) struct Step {
@@ -35,6 +35,11 @@ pub(crate) const ALL: &[Step] = &[
         name: "bare-metal",
         about: "no_std crates for a Cortex-M4F",
         run: bare::build,
+    },
+    Step {
+        name: "aarch64",
+        about: "kernels and integer vectors on 64-bit Arm, in QEMU",
+        run: aarch64::test,
     },
     Step {
         name: "build",
