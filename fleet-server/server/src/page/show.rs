@@ -24,6 +24,8 @@ pub(super) struct Frame {
     operator: String,
     csrf: String,
     frozen: Option<String>,
+    /// What people have to renew.
+    expiring: Vec<String>,
     here: &'static str,
 }
 
@@ -34,6 +36,7 @@ impl Frame {
             operator: session.operator,
             csrf: session.csrf,
             frozen,
+            expiring: app.expiring(),
             here,
         })
     }
