@@ -1,6 +1,8 @@
 //! The pages that are looked at.
 
-use super::text::{agreement, bytes, calm, event, exposure, headline, health, phase, tone, towards_stop};
+use super::text::{
+    agreement, bytes, calm, event, exposure, headline, health, is_live, phase, tone, towards_stop,
+};
 use super::timeline::{Line, When, lines};
 use super::{Refusal, render};
 use crate::api::{DeviceView, FleetView, RolloutView};
@@ -82,8 +84,7 @@ impl Card {
             .iter()
             .enumerate()
             .map(|(index, name)| (name.clone(), place(index)));
-        let stage = &figures.stage;
-        let live = matches!(view.status.as_str(), "running" | "paused");
+        let live = is_live(view);
         Self {
             id: view.id.0,
             model: view.model.clone(),
@@ -93,8 +94,8 @@ impl Card {
             stages: stages.collect(),
             on_target: figures.on_target,
             population: figures.population,
-            exposure: exposure(stage),
-            agreement: agreement(&figures.agreement, &view.base_label),
+            exposure: exposure(view),
+            agreement: agreement(view),
             agreement_stop: towards_stop(figures.agreement.ln_e, figures.agreement.ln_stop),
             calm: calm(&figures.health),
             health: figures
