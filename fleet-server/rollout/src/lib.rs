@@ -103,7 +103,7 @@ pub use draft::Draft;
 pub use error::{Error, EvidenceFault, PolicyFault};
 pub use evidence::{Counts, DeviceEvent, Evidence, MetricEvidence, PairedEvidence};
 pub use inventory::{Device, Inventory, InventoryBuilder, Profile, ProfileId, VersionId};
-pub use newcomers::{Champion, Welcome, newcomers};
+pub use newcomers::{Champion, Welcome, left_out, newcomers};
 pub use order::rank;
 pub use plan::{Assessment, Decision, HoldReason, Plan, StageReading, apply};
 pub use planner::{Input, plan, standing};

@@ -19,7 +19,7 @@
 //! behind would reach every device that was never told anything at once, past all gates. Why once: a device that was
 //! told something follows what it was told; a title that changes hands by hand moves nobody.
 
-use crate::assignments::unfit;
+use crate::assignments::{Exclusion, unfit};
 use crate::command::Freeze;
 use crate::inventory::Inventory;
 use crate::rollout::Release;
@@ -122,6 +122,34 @@ pub fn newcomers<'a>(
     welcomes
 }
 
+/// Why a device is not told to run its model's champion, in words for its operator; none where it is told, was told
+/// something before, or has the champion.
+#[must_use]
+pub fn left_out(inventory: &Inventory, champions: &[Champion], device: DeviceId) -> Option<String> {
+    let device = inventory.get(device)?;
+    let running = inventory.running(device)?;
+    let model = inventory.model(running)?;
+    let champion = champions
+        .iter()
+        .find(|champion| champion.release.model == model)?;
+    let Release {
+        label,
+        digest,
+        requires,
+        ..
+    } = &champion.release;
+    if running == *digest || inventory.told(device).is_some() {
+        return None;
+    }
+    let why = match unfit(requires, &inventory.profile_of(device).runtime) {
+        Some(reason) => reason.words(label),
+        None if device.frozen => Exclusion::Frozen.words(label),
+        None if !champion.proven => "its title was given by hand, no rollout stands behind it".to_owned(),
+        None => return None,
+    };
+    Some(format!("it does not get {model} {label}, the champion: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,12 +175,7 @@ mod tests {
     /// A device by what it answers from and was told, its operators, and whether it is frozen.
     type Unit<'a> = (Option<&'a str>, Option<&'a str>, &'a str, bool);
 
-    /// The positions of the units that each champion welcomes.
-    fn welcomed(
-        units: &[Unit<'_>],
-        champions: &[Champion],
-        freeze: Option<&Freeze>,
-    ) -> Vec<(String, Vec<u8>)> {
+    fn fleet(units: &[Unit<'_>]) -> Inventory {
         let mut builder = InventoryBuilder::default();
         for name in ["magika@v0", "magika@v1", "magika@v2", "ocr@1", "ocr@2"] {
             builder.model(digest(name), name.split_once('@').unwrap().0);
@@ -176,7 +199,16 @@ mod tests {
             };
             builder.device(device);
         }
-        let inventory = builder.build().unwrap();
+        builder.build().unwrap()
+    }
+
+    /// The positions of the units that each champion welcomes.
+    fn welcomed(
+        units: &[Unit<'_>],
+        champions: &[Champion],
+        freeze: Option<&Freeze>,
+    ) -> Vec<(String, Vec<u8>)> {
+        let inventory = fleet(units);
         let found = newcomers(&inventory, champions, freeze);
         let named = |welcome: &Welcome<'_>| {
             let devices = welcome.devices.iter().map(|device| device.0[0]).collect();
@@ -205,6 +237,36 @@ mod tests {
         );
         // A model without a champion has nothing to welcome with.
         assert_eq!(welcomed(&units, &both[1..], None), [("2".to_owned(), vec![8])]);
+    }
+
+    #[test]
+    fn who_is_left_out_learns_why() {
+        let why = |unit: Unit<'_>, champion: &Champion| {
+            let inventory = fleet(&[unit]);
+            left_out(&inventory, std::slice::from_ref(champion), DeviceId([0; 16]))
+        };
+        let (v0, v2) = (Some("magika@v0"), champion("magika@v2"));
+        assert_eq!(
+            why((v0, None, ":Relu", false), &v2).unwrap(),
+            "it does not get magika v2, the champion: the runtime lacks the operator :Conv"
+        );
+        let frozen = why((v0, None, ":Conv", true), &v2).unwrap();
+        assert!(frozen.ends_with("frozen by an operator"), "{frozen}");
+        let by_hand = Champion {
+            proven: false,
+            ..v2.clone()
+        };
+        let title = why((v0, None, ":Conv", false), &by_hand).unwrap();
+        assert!(title.contains("by hand"), "{title}");
+        for told in [
+            (v0, None, ":Conv", false),
+            (v0, Some("magika@v0"), ":Relu", false),
+            (Some("magika@v2"), None, ":Relu", false),
+            (Some("ocr@1"), None, ":Relu", false),
+            (None, None, ":Relu", false),
+        ] {
+            assert_eq!(why(told, &v2), None, "{told:?}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Plan {
                 format!("{stage}: {devices} of {class} {verb} {target}")
             }
             Decision::Exclude { reason, devices } => {
-                format!("{} left out: {}", count(devices.len()), exclusion(reason, target))
+                format!("{} left out: {}", count(devices.len()), reason.words(target))
             }
             Decision::Readmit { devices } => format!("{} can take part now", count(devices.len())),
             Decision::Silent { devices } => {
@@ -150,8 +150,8 @@ impl Plan {
         }
     }
 
-    /// What the stage can rule out, in words:
-    /// `smoke stage: one device; rules out only failure rates above 95 %`.
+    /// What the stage can rule out, in words: `smoke stage: one device; rules out only failure rates above 95 %`. After a
+    /// rollback: what it showed.
     #[must_use]
     pub fn inference_bound(&self) -> String {
         let (stage, devices) = (self.assessment.stage.stage, self.assessment.on_target);
@@ -167,12 +167,31 @@ impl Plan {
             count(devices)
         };
         match devices {
-            0 => format!("{name}: no device yet; rules out nothing"),
+            0 if self.assessment.sent_back > 0 => self.shown(&name),
+            0 => format!("{name}: no device has {}; rules out nothing", self.target),
             _ => {
                 let bound = percent(rules_out_above(devices, 0.05));
                 format!("{name}: {devices_in_words}; rules out only failure rates above {bound}")
             }
         }
+    }
+
+    /// What a stage showed whose devices were sent back.
+    fn shown(&self, name: &str) -> String {
+        let Self { target, base, .. } = self;
+        let (had, paired) = (self.assessment.sent_back, self.assessment.agreement.fleet);
+        let verb = if had == 1 { "was" } else { "were" };
+        let answers = match paired.inputs {
+            0 => "no answer was compared until then".to_owned(),
+            inputs => format!(
+                "until then {} of {inputs} answers differed from {base}",
+                paired.disagreements
+            ),
+        };
+        format!(
+            "{name}: {} had {target} and {verb} sent back; {answers}",
+            count(had)
+        )
     }
 
     /// A stage in words: `stage 2 of 3 (25 %)`, `the control arm's upgrade`.
@@ -206,35 +225,40 @@ impl Plan {
     }
 }
 
-fn exclusion(reason: &Exclusion, target: &str) -> String {
-    let version = |(major, minor, patch): (u16, u16, u16)| format!("{major}.{minor}.{patch}");
-    match reason {
-        Exclusion::Frozen => "frozen by an operator".into(),
-        Exclusion::OtherModel { runs } => format!("runs {runs}, another model"),
-        Exclusion::RunsTarget => format!("already on {target} by another way"),
-        Exclusion::Runtime { needs, has } => {
-            format!(
-                "runtime {} is older than {}, which {target} needs",
-                version(*has),
-                version(*needs)
-            )
-        }
-        Exclusion::Numerics { needs, has } => {
-            format!("integer numerics {has}, {target} is tested for {needs}")
-        }
-        Exclusion::BundleFormat { needs, has } => {
-            format!("reads bundles up to format {has}, {target} has {needs}")
-        }
-        Exclusion::Memory { needs, has } => {
-            format!("{target} takes {needs} bytes of memory, {has} are allowed")
-        }
-        Exclusion::Operators { missing } => {
-            let noun = if missing.len() == 1 {
-                "operator"
-            } else {
-                "operators"
-            };
-            format!("the runtime lacks the {noun} {}", missing.join(", "))
+impl Exclusion {
+    /// The reason in words, with `target` as the version that the device does not get:
+    /// `the runtime lacks the operator :Gelu`.
+    #[must_use]
+    pub fn words(&self, target: &str) -> String {
+        let version = |(major, minor, patch): (u16, u16, u16)| format!("{major}.{minor}.{patch}");
+        match self {
+            Exclusion::Frozen => "frozen by an operator".into(),
+            Exclusion::OtherModel { runs } => format!("runs {runs}, another model"),
+            Exclusion::RunsTarget => format!("already on {target} by another way"),
+            Exclusion::Runtime { needs, has } => {
+                format!(
+                    "runtime {} is older than {}, which {target} needs",
+                    version(*has),
+                    version(*needs)
+                )
+            }
+            Exclusion::Numerics { needs, has } => {
+                format!("integer numerics {has}, {target} is tested for {needs}")
+            }
+            Exclusion::BundleFormat { needs, has } => {
+                format!("reads bundles up to format {has}, {target} has {needs}")
+            }
+            Exclusion::Memory { needs, has } => {
+                format!("{target} takes {needs} bytes of memory, {has} are allowed")
+            }
+            Exclusion::Operators { missing } => {
+                let noun = if missing.len() == 1 {
+                    "operator"
+                } else {
+                    "operators"
+                };
+                format!("the runtime lacks the {noun} {}", missing.join(", "))
+            }
         }
     }
 }

@@ -82,6 +82,10 @@ pub struct DeviceView {
     /// Its side of that rollout.
     #[schema(value_type = Option<String>)]
     pub arm: Option<Arm>,
+    /// Why it gets neither the live rollout's version nor its model's champion, in words; only where one device is asked
+    /// for.
+    #[serde(default)]
+    pub left_out: Option<String>,
     /// The director version last allocated to it.
     pub director_version: u64,
     /// The life of its telemetry outbox, as text: 64 bits do not fit JSON's numbers.

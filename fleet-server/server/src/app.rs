@@ -4,6 +4,7 @@ use crate::auth::{Sessions, Throttle};
 use crate::broker::Doorbell;
 use crate::config::{Clock, ServerConfig};
 use crate::device::Guard;
+use crate::expiry::AHEAD_S;
 use crate::metrics::Metrics;
 use crate::mint::Minter;
 use crate::problem::Problem;
@@ -58,6 +59,15 @@ impl App {
     /// The folder of bundles.
     pub(crate) fn images(&self) -> PathBuf {
         self.config.data.join("images")
+    }
+
+    /// What of the metadata has expired or soon will, in words.
+    pub(crate) fn expiring(&self) -> Vec<String> {
+        let now = self.now();
+        let ahead_s = if self.config.trust.demo { 0 } else { AHEAD_S };
+        let expiries = self.registry.expiries();
+        let warnings = expiries.iter().filter_map(|expiry| expiry.warning(now, ahead_s));
+        warnings.collect()
     }
 
     /// Whether cookies may travel by TLS only.

@@ -30,7 +30,7 @@ pub(crate) const CHAMPION: &str = "champion";
 pub(crate) struct State {
     pub(crate) rollout: Rollout,
     classes: Vec<HardwareId>,
-    excluded: Vec<ExclusionGroup>,
+    pub(crate) excluded: Vec<ExclusionGroup>,
 }
 
 impl State {

@@ -74,6 +74,7 @@ mod device;
 mod error;
 mod evidence;
 mod executor;
+mod expiry;
 mod feeds;
 mod files;
 mod idempotency;

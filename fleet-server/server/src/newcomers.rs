@@ -4,12 +4,12 @@
 //! A look for them costs a few small queries where there is nobody: the fleet as a whole is never read for it.
 
 use crate::app::App;
-use crate::executor::{self, CHAMPION};
+use crate::executor::{self, CHAMPION, State};
 use crate::operator::rollouts::release;
 use crate::problem::Problem;
 use sanderling_rollout::{Arm, Champion, Release, Rollout, Welcome, newcomers};
-use sanderling_store::{Change, Desired, Mode, RolloutRow, ledger::NewEntry};
-use sanderling_wire::DeviceId;
+use sanderling_store::{Change, Desired, DeviceRecord, FleetRow, Mode, RolloutRow, ledger::NewEntry};
+use sanderling_wire::{DeviceId, Digest};
 use serde_json::json;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -66,6 +66,41 @@ pub(crate) async fn welcome(app: &App, live: &[RolloutRow]) -> Result<(), Proble
         app.doorbell.ring(&welcome.devices);
     }
     Ok(())
+}
+
+/// Why a device in service is told nothing new, in words; none where nothing keeps it.
+pub(crate) async fn left_out(app: &App, device: &DeviceRecord) -> Result<Option<String>, Problem> {
+    let id = device.device.id;
+    if device.device.decommissioned_at.is_some() {
+        return Ok(None);
+    }
+    let live = app.store.live_rollouts().await?;
+    for row in &live {
+        let state: State = serde_json::from_str(&row.state)
+            .map_err(|error| Problem::internal("reading a rollout", &error))?;
+        let group = state.excluded.iter().find(|group| group.devices.contains(&id));
+        if let Some(group) = group {
+            let why = group.reason.words(&state.rollout.target.label);
+            return Ok(Some(format!("it is left out of rollout {}: {why}", row.id)));
+        }
+    }
+    let Some(state) = device.state.as_ref().filter(|_| device.desired.is_none()) else {
+        return Ok(None);
+    };
+    let runtime = &state.report.runtime;
+    let row = FleetRow {
+        device: id,
+        hardware: device.device.hardware.clone(),
+        frozen: device.device.frozen,
+        runtime: Digest::of(&sanderling_wire::encode(runtime)),
+        active: state.report.active.map(|active| active.digest),
+        active_since: 0,
+        last_seen: state.last_seen,
+        told: None,
+    };
+    let inventory = executor::inventory_of(app, vec![row]).await?;
+    let champions = champions(app, &live).await?;
+    Ok(sanderling_rollout::left_out(&inventory, &champions, id))
 }
 
 /// The champion of each model that has one.

@@ -3,16 +3,32 @@
 //! The owner signs roots, targets and snapshots offline; the server signs the timestamp. Whatever is uploaded goes
 //! through the very code that a device verifies with ([`TrustedSet`], [`RootChain`]) on a copy, and is taken only
 //! if a device would take it. Files are kept byte for byte in the store; this is the view of them in memory.
+//!
+//! # The timestamp's version
+//! A device refuses a timestamp whose version is under the newest one it trusts, so a number must never come twice, not
+//! even after the database was restored from a backup that knows nothing of the last ones. The database alone cannot
+//! promise that, and neither can a file beside it, which a restore takes back as well. What a restore does not take back
+//! is time: a new version is the time in Unix seconds, or one more than the last where that is higher. (TUF asks for
+//! rising numbers, not for numbers without gaps.) What was issued before the restore is then lower, as long as the clock
+//! was right when it was issued. A timestamp is signed at each start, so that devices need not wait for the old one's
+//! half-life. If the owner has published since the backup, devices hold a newer snapshot and refuse the restored one:
+//! they wait until the owner publishes again, from the repository that has all snapshots.
+//!
+//! Director documents need no clock: a device tells the version it trusts with each check-in, and the store goes past
+//! that (`allocate` in the store's check-in).
+
+mod open;
 
 use crate::ServerError;
 use crate::api::MetadataView;
 use crate::config::{SharedSigner, TrustConfig};
+use crate::expiry::Expiry;
 use crate::problem::Problem;
+use open::{check_keys, keep_first_root, load_images};
 use sanderling_sign::mint_timestamp;
 use sanderling_store::{Change, Store};
 use sanderling_trust::{
-    Fetch, KeyId, Limits, Local, LocalState, Release, Role, RoleKeys, Root, RootChain, RootPin, Roots,
-    TrustError, TrustedSet, UnixTime,
+    Fetch, Limits, Release, Role, RootChain, RootPin, Roots, TrustError, TrustedSet, UnixTime,
 };
 use sanderling_wire::Digest;
 use std::collections::{BTreeMap, HashMap};
@@ -135,6 +151,11 @@ impl Registry {
         })
     }
 
+    /// Whether a server has used this store before.
+    pub(crate) async fn is_known(store: &dyn Store) -> Result<bool, ServerError> {
+        Ok(store.tuf_file(IMAGE, open::FIRST).await?.is_some())
+    }
+
     fn read<T>(&self, view: impl FnOnce(&Trusted) -> T) -> T {
         view(&self.trusted.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -158,6 +179,25 @@ impl Registry {
     /// What is in use, for the API.
     pub(crate) fn view(&self, repository: &str) -> MetadataView {
         self.read(|trusted| trusted.view(repository))
+    }
+
+    /// What people renew, and until when it may be installed by. The timestamp is not among it: the server renews that.
+    pub(crate) fn expiries(&self) -> Vec<Expiry> {
+        self.read(|trusted| {
+            let images = &trusted.images;
+            let held = [
+                (Expiry::IMAGE_ROOT, Some(images.root().header)),
+                (Expiry::DIRECTOR_ROOT, Some(trusted.director.root().header)),
+                (
+                    Expiry::SNAPSHOT,
+                    images.snapshot().map(|snapshot| snapshot.header),
+                ),
+                (Expiry::TARGETS, images.targets().map(|targets| targets.header)),
+            ];
+            held.into_iter()
+                .filter_map(|(what, header)| Some(Expiry::new(what, header?.expires)))
+                .collect()
+        })
     }
 
     /// Whether the timestamp is more than half spent. Where there is none there is no snapshot to sign either: they come
@@ -197,7 +237,8 @@ impl Registry {
         bytes: &[u8],
         now: u64,
     ) -> Result<Vec<u8>, Problem> {
-        let version = images.timestamp().map_or(0, |timestamp| timestamp.header.version) + 1;
+        let last = images.timestamp().map_or(0, |timestamp| timestamp.header.version);
+        let version = now.max(last.saturating_add(1));
         let expires = UnixTime(now).plus(self.validity_s);
         let signed = mint_timestamp(&*self.signer, version, expires, snapshot, bytes)
             .map_err(|error| Problem::internal("signing the timestamp", &error))?;
@@ -360,115 +401,6 @@ fn not_taken(name: &str, error: &TrustError) -> Problem {
         format!("a device would refuse {name}: {error}"),
         "sign it anew from the repository's newest metadata, with the keys its root names",
     )
-}
-
-/// The first roots never change: devices pin them.
-async fn keep_first_root(
-    store: &dyn Store,
-    repository: &'static str,
-    root: &[u8],
-) -> Result<(), ServerError> {
-    const FIRST: &str = "1.root.json";
-    match store.tuf_file(repository, FIRST).await? {
-        Some(kept) if kept == root => Ok(()),
-        Some(_) => Err(ServerError::WrongKey {
-            key: if repository == IMAGE {
-                "timestamp"
-            } else {
-                "director"
-            },
-            reason: format!(
-                "comes with another {repository}/{FIRST} than this data folder was made with; devices pin the first \
-                 one. Use the keys that belong to this data folder, or a new data folder"
-            ),
-        }),
-        None => {
-            let files = vec![(FIRST.to_owned(), root.to_vec())];
-            store
-                .commit(vec![Change::PutTufFiles { repository, files }])
-                .await?;
-            Ok(())
-        }
-    }
-}
-
-/// Our keys are the online roles' and no others': what breaks into the server gets no more than that.
-fn check_keys(trust: &TrustConfig, images: &Root, director: &Root) -> Result<(), ServerError> {
-    let holds = |role: &RoleKeys, id: &KeyId| role.key_ids.contains(id);
-    let wrong = |key, reason: &str| {
-        Err(ServerError::WrongKey {
-            key,
-            reason: reason.to_owned(),
-        })
-    };
-    let (director_key, timestamp_key) = (
-        trust.director.public_key().id(),
-        trust.timestamp.public_key().id(),
-    );
-    if !holds(&director.targets, director_key) {
-        return wrong(
-            "director",
-            "is not the one that director root names: use the key made with that root",
-        );
-    }
-    if !holds(&images.timestamp, timestamp_key) {
-        return wrong(
-            "timestamp",
-            "is not the one that the image root names: use the key made with that root",
-        );
-    }
-    let offline = [&images.root, &images.snapshot, &images.targets, &director.root];
-    for (key, id) in [("director", director_key), ("timestamp", timestamp_key)] {
-        if offline.iter().any(|role| holds(role, id)) {
-            return wrong(
-                key,
-                "is also a key of an offline role: the server must not hold it. Rotate the root",
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Reads timestamp, snapshot and targets of the store. Expired ones are taken: devices judge for themselves.
-async fn load_images(store: &dyn Store, images: &mut TrustedSet, now: u64) -> Result<(), ServerError> {
-    let Some(timestamp) = store.tuf_file(IMAGE, "timestamp.json").await? else {
-        return Ok(());
-    };
-    let alone = Local {
-        timestamp: Some(&timestamp),
-        ..Local::default()
-    };
-    images.load_local(alone, UnixTime(now));
-    let name = |images: &TrustedSet| images.wanted().map(|fetch| fetch.name).unwrap_or_default();
-    let snapshot = store.tuf_file(IMAGE, &name(images)).await?;
-    let two = Local {
-        timestamp: Some(&timestamp),
-        snapshot: snapshot.as_deref(),
-        targets: None,
-    };
-    images.load_local(two, UnixTime(now));
-    let targets = store.tuf_file(IMAGE, &name(images)).await?;
-    let all = Local {
-        timestamp: Some(&timestamp),
-        snapshot: snapshot.as_deref(),
-        targets: targets.as_deref(),
-    };
-    let report = images.load_local(all, UnixTime(now));
-    for state in [report.timestamp, report.snapshot, report.targets] {
-        match state {
-            LocalState::Refused(source) => {
-                return Err(ServerError::Metadata {
-                    repository: IMAGE,
-                    source,
-                });
-            }
-            LocalState::Expired { since } => {
-                tracing::warn!(%since, "image metadata has expired: devices will not install until it is renewed");
-            }
-            LocalState::Absent | LocalState::Trusted => {}
-        }
-    }
-    Ok(())
 }
 
 /// Sanderling's images among the targets, by hash.

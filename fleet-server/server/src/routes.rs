@@ -92,8 +92,8 @@ async fn openapi() -> Response {
         .into_response()
 }
 
-/// Ready: the database answers and the server is not stopping.
-async fn ready(State(app): State<Shared>) -> Result<&'static str, Problem> {
+/// Ready: the database answers and the server is not stopping. Lines after the first say what people have to renew.
+async fn ready(State(app): State<Shared>) -> Result<String, Problem> {
     if *app.stop.borrow() {
         let (detail, action) = ("the server is stopping", "ask another one");
         return Err(Problem::new(
@@ -105,7 +105,11 @@ async fn ready(State(app): State<Shared>) -> Result<&'static str, Problem> {
         ));
     }
     app.store.ping().await?;
-    Ok("ready\n")
+    let lines = app
+        .expiring()
+        .into_iter()
+        .map(|warning| format!("warning: {warning}\n"));
+    Ok(std::iter::once("ready\n".to_owned()).chain(lines).collect())
 }
 
 async fn nothing(request: Request) -> Problem {

@@ -23,6 +23,10 @@ use tokio_rustls::TlsAcceptor;
 
 /// Seconds between two rounds of housekeeping.
 const ROUNDS: Duration = Duration::from_secs(60);
+/// Seconds between two warnings of what expires.
+const WARN_S: u64 = 86_400;
+/// The database in the data folder.
+const DATABASE: &str = "fleet.db";
 /// Seconds that kept answers are kept.
 const REPLIES_S: u64 = 86_400;
 
@@ -74,17 +78,24 @@ impl Server {
             None => (None, None),
         };
         let lock = prepare(&config.data)?;
+        let database = config.data.join(DATABASE);
+        check_whole(&config.data, database.exists())?;
         let (url, hosts) = names(&config, http)?;
         let endpoint = mqtt.map(|address| MqttEndpoint {
             host: host_of(&url, address),
             port: address.port(),
             tls: acceptor.is_some(),
         });
-        let mut options = SqliteOptions::new(&config.data.join("fleet.db"));
+        let mut options = SqliteOptions::new(&database);
         options.gather = config.timing.gather();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await?);
-        let validity = config.timing.timestamp_validity_s;
-        let registry = Registry::open(&*store, &config.trust, validity, config.clock.now()).await?;
+        let registry = match take_up(&config, &*store).await {
+            Ok(registry) => registry,
+            Err(error) => {
+                store.close().await?;
+                return Err(error);
+            }
+        };
         let (stop, stopping) = watch::channel(false);
         let app = Arc::new(App {
             minter: Minter::new(config.trust.director.clone(), config.timing.director_validity_s),
@@ -105,6 +116,7 @@ impl Server {
             authority,
             config,
         });
+        warn_of_expiries(&app);
         let tasks = spawn(&app, http_listener, mqtt_listener, acceptor);
         tracing::info!(url = app.url, ?mqtt, data = %app.config.data.display(), "the fleet server is ready");
         Ok(RunningServer {
@@ -227,6 +239,62 @@ fn prepare(data: &Path) -> Result<File, ServerError> {
     Ok(lock)
 }
 
+/// Refuses a folder with bundles and no database that `known`s them: a fleet that would start empty, while its devices
+/// wait for a server that knows them.
+fn check_whole(data: &Path, known: bool) -> Result<(), ServerError> {
+    let images = data.join("images");
+    let refused = |reason: String| ServerError::Data {
+        path: data.to_path_buf(),
+        reason,
+    };
+    if known {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(&images).map_err(|error| refused(error.to_string()))?;
+    let is_bundle = |path: &Path| path.extension().is_some_and(|ending| ending == "sdl");
+    let count = entries
+        .filter_map(Result::ok)
+        .filter(|entry| is_bundle(&entry.path()))
+        .count();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "its images/ holds {count} bundle(s), but {DATABASE} is missing or empty: the fleet's devices, rollouts and ledger \
+         are not there. Restore {DATABASE} (with {DATABASE}-wal, where there is one) from a backup, or give the folder \
+         that has it; to begin a new and empty fleet, move images/ away"
+    )))
+}
+
+/// The registry that the store holds, with a timestamp of its own.
+async fn take_up(config: &ServerConfig, store: &dyn Store) -> Result<Registry, ServerError> {
+    check_whole(&config.data, Registry::is_known(store).await?)?;
+    let (validity, now) = (config.timing.timestamp_validity_s, config.clock.now());
+    let registry = Registry::open(store, &config.trust, validity, now).await?;
+    restamp(&registry, store, now).await?;
+    Ok(registry)
+}
+
+/// Signs the timestamp anew: one from before a restore is older than what devices have seen. Where it cannot be signed
+/// (an expired root) the server starts all the same, and housekeeping tries again.
+async fn restamp(registry: &Registry, store: &dyn Store, now: u64) -> Result<(), ServerError> {
+    match registry.renew(now) {
+        Ok(Some(mut staged)) => {
+            store.commit(std::mem::take(&mut staged.changes)).await?;
+            registry.adopt(staged);
+        }
+        Ok(None) => {}
+        Err(problem) => tracing::warn!(detail = problem.detail(), "the timestamp could not be renewed"),
+    }
+    Ok(())
+}
+
+fn warn_of_expiries(app: &App) {
+    for warning in app.expiring() {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// The server's URL, and the `Host` values it answers to.
 fn names(config: &ServerConfig, http: SocketAddr) -> Result<(String, Vec<String>), ServerError> {
     let port = http.port();
@@ -300,9 +368,14 @@ fn spawn(
     tasks
 }
 
-/// Renews the timestamp and forgets what is old, from time to time.
+/// Renews the timestamp, forgets what is old and warns of what expires, from time to time.
 async fn keep_house(app: Shared) {
+    let mut warned = app.now();
     loop {
+        if app.now().saturating_sub(warned) >= WARN_S {
+            warned = app.now();
+            warn_of_expiries(&app);
+        }
         if let Err(problem) = round(&app).await {
             tracing::error!(detail = problem.detail(), "housekeeping failed");
         }

@@ -90,6 +90,7 @@ pub(crate) fn device_view(
         desired: desired.map(|desired| desired.digest),
         rollout: desired.and_then(|desired| desired.rollout),
         arm: desired.and_then(|desired| desired.arm),
+        left_out: None,
         director_version: state.as_ref().map_or(0, |state| state.director_version),
         incarnation: state.as_ref().map(|state| state.incarnation.to_string()),
         dropped_records: report.map_or(0, |report| report.dropped_records),

@@ -1,7 +1,8 @@
 //! The device's end of a cascade.
 
 use crate::ServeError;
-use crate::protocol::{ErrorBody, InferRequest, InferResponse, TensorData};
+use crate::protocol::{ErrorBody, InferRequest, InferResponse};
+use crate::tensor_data::TensorData;
 use sanderling_session::{CloudEndpoint, CloudError, CloudReply, CloudRequest};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -125,13 +126,8 @@ impl CloudEndpoint for HttpEndpoint {
         }
         let reply: InferResponse =
             serde_json::from_slice(&bytes).map_err(|error| CloudError::Server(error.to_string()))?;
-        let outputs = reply
-            .outputs
-            .iter()
-            .map(|output| Ok((output.name.clone(), output.to_tensor()?)));
-        let outputs = outputs.collect::<Result<Vec<_>, crate::ServeError>>();
         Ok(CloudReply {
-            outputs: outputs.map_err(|error| CloudError::Server(error.to_string()))?,
+            outputs: reply.outputs.into_iter().map(TensorData::into_parts).collect(),
         })
     }
 }

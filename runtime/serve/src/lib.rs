@@ -1,7 +1,7 @@
 //! A model behind HTTP, by the Open Inference Protocol v2 (KServe's, Triton's): server and client.
 //!
 //! The server ([`Server`]) is the cloud end of a cascade: it holds sessions, one thread each, behind bounded
-//! queues, and answers `/v2/models/{name}/infer`. The client ([`HttpEndpoint`]) is the device's end: one attempt a
+//! queues, and answers `/v2/models/{name}/infer`; connections, bodies and waiting requests are bounded. The client ([`HttpEndpoint`]) is the device's end: one attempt a
 //! call, with a timeout; whether to try again, and when to give up, is the cascade's business. Either end works
 //! with another implementation of the protocol at the other.
 //!
@@ -10,17 +10,20 @@
 
 mod client;
 mod error;
+mod listen;
 mod protocol;
 mod server;
+mod tensor_data;
 mod worker;
 
 pub use client::HttpEndpoint;
 pub use error::ServeError;
 pub use protocol::{
-    ErrorBody, InferRequest, InferResponse, ModelMetadata, RequestedOutput, ServerMetadata, TensorData,
-    TensorMetadata, datatype_name, parse_datatype,
+    ErrorBody, InferRequest, InferResponse, ModelMetadata, RequestedOutput, ServerMetadata, TensorMetadata,
+    datatype_name, parse_datatype,
 };
 pub use server::{ModelSource, Running, ServeOptions, Server};
+pub use tensor_data::TensorData;
 
 #[cfg(test)]
 mod tests;

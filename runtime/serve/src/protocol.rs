@@ -1,10 +1,17 @@
-//! Messages of the Open Inference Protocol v2 (REST), and tensors in them.
+//! Messages of the Open Inference Protocol v2 (REST).
 //!
 //! Source: the protocol's specification, "Open Inference Protocol (V2 Inference Protocol)", HTTP/REST API.
+//!
+//! Lists in a request have a bound each, so that what is parsed stays within a small multiple of its text.
 
-use crate::ServeError;
-use sanderling_session::{DType, Tensor, TensorType, TensorView};
-use serde::{Deserialize, Serialize};
+use crate::tensor_data::TensorData;
+use sanderling_session::{DType, TensorType};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::marker::PhantomData;
+
+/// Most inputs, and most outputs, that one message names.
+const MAX_TENSORS: usize = 1024;
 
 /// `GET /v2`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +57,10 @@ pub struct InferRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The model's inputs, all of them.
+    #[serde(deserialize_with = "tensors")]
     pub inputs: Vec<TensorData>,
     /// Outputs wanted; all where absent.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "tensors")]
     pub outputs: Vec<RequestedOutput>,
 }
 
@@ -75,6 +83,7 @@ pub struct InferResponse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The outputs.
+    #[serde(deserialize_with = "tensors")]
     pub outputs: Vec<TensorData>,
 }
 
@@ -83,19 +92,6 @@ pub struct InferResponse {
 pub struct ErrorBody {
     /// What is wrong.
     pub error: String,
-}
-
-/// A tensor in a message: `data` is a flat list, or lists in lists, row-major.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TensorData {
-    /// Name.
-    pub name: String,
-    /// Dimensions.
-    pub shape: Vec<usize>,
-    /// `FP32`, `INT64` …
-    pub datatype: String,
-    /// Elements.
-    pub data: serde_json::Value,
 }
 
 /// (the protocol's name, ours).
@@ -149,123 +145,38 @@ impl TensorMetadata {
     }
 }
 
-/// Calls a macro with the Rust type of each dtype that has a JSON form.
-macro_rules! by_dtype {
-    ($dtype:expr, $call:ident, $otherwise:expr) => {
-        match $dtype {
-            DType::U8 | DType::Bool => $call!(u8),
-            DType::U16 => $call!(u16),
-            DType::U32 => $call!(u32),
-            DType::U64 => $call!(u64),
-            DType::I8 => $call!(i8),
-            DType::I16 => $call!(i16),
-            DType::I32 => $call!(i32),
-            DType::I64 => $call!(i64),
-            DType::F32 => $call!(f32),
-            DType::F64 => $call!(f64),
-            _ => $otherwise,
-        }
-    };
+/// A list of at most [`MAX_TENSORS`].
+fn tensors<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    bounded(from, MAX_TENSORS)
 }
 
-impl TensorData {
-    /// A tensor as a message holds it.
-    ///
-    /// # Errors
-    /// [`ServeError::Tensor`] for a dtype without a JSON form, and for NaN and infinities, which JSON has no words for.
-    pub fn from_view(name: &str, view: TensorView<'_>) -> Result<Self, ServeError> {
-        let problem = |message: &str| ServeError::Tensor {
-            name: name.to_string(),
-            message: message.to_string(),
-        };
-        let datatype = datatype_name(view.dtype()).ok_or_else(|| problem("its dtype has no form in JSON"))?;
-        macro_rules! values {
-            ($t:ty) => {{
-                let values = view
-                    .as_slice::<$t>()
-                    .map_err(|error| problem(&error.to_string()))?;
-                serde_json::to_value(values).map_err(|error| problem(&error.to_string()))?
-            }};
-        }
-        let mut data = by_dtype!(
-            view.dtype(),
-            values,
-            return Err(problem("its dtype has no form in JSON"))
-        );
-        let elements = data.as_array_mut().into_iter().flatten();
-        if view.dtype() == DType::Bool {
-            elements.for_each(|element| *element = (element.as_u64() == Some(1)).into());
-        } else if elements.into_iter().any(|element| element.is_null()) {
-            return Err(problem("it holds NaN or an infinity, which JSON cannot"));
-        }
-        Ok(Self {
-            name: name.to_string(),
-            shape: view.shape().to_vec(),
-            datatype: datatype.to_string(),
-            data,
-        })
-    }
+/// A list of at most `most` elements: more are refused before they are kept.
+pub(crate) fn bounded<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+    most: usize,
+) -> Result<Vec<T>, D::Error> {
+    struct Bounded<T>(usize, PhantomData<T>);
 
-    /// The tensor.
-    ///
-    /// # Errors
-    /// [`ServeError::Tensor`] for an unknown datatype, another number of elements than the shape's, or elements
-    /// that are not of the datatype.
-    pub fn to_tensor(&self) -> Result<Tensor, ServeError> {
-        let problem = |message: String| ServeError::Tensor {
-            name: self.name.clone(),
-            message,
-        };
-        let dtype = parse_datatype(&self.datatype)
-            .ok_or_else(|| problem(format!("datatype '{}' is not known", self.datatype)))?;
-        let mut flat = Vec::new();
-        flatten(&self.data, 0, &mut flat).map_err(problem)?;
-        macro_rules! tensor {
-            ($t:ty) => {{
-                let values: Result<Vec<$t>, String> = flat
-                    .iter()
-                    .map(|value| element(value, &self.datatype))
-                    .collect();
-                let bytes: Vec<u8> = values
-                    .map_err(problem)?
-                    .iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect();
-                Tensor::from_bytes(dtype, &self.shape, &bytes).map_err(|error| problem(error.to_string()))
-            }};
-        }
-        by_dtype!(
-            dtype,
-            tensor,
-            Err(problem("its dtype has no form in JSON".to_string()))
-        )
-    }
-}
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
 
-/// Deepest nesting of lists in `data`: as many as a tensor could have dimensions.
-const MAX_DEPTH: usize = 16;
-
-fn flatten<'a>(
-    value: &'a serde_json::Value,
-    depth: usize,
-    flat: &mut Vec<&'a serde_json::Value>,
-) -> Result<(), String> {
-    match value {
-        serde_json::Value::Array(list) if depth < MAX_DEPTH => {
-            list.iter().try_for_each(|v| flatten(v, depth + 1, flat))
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a list of at most {}", self.0)
         }
-        serde_json::Value::Array(_) => Err(format!("its data is nested more than {MAX_DEPTH} deep")),
-        other => {
-            flat.push(other);
-            Ok(())
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut kept = Vec::new();
+            while let Some(element) = list.next_element()? {
+                if kept.len() == self.0 {
+                    return Err(A::Error::custom(format!(
+                        "a list has more than {} elements",
+                        self.0
+                    )));
+                }
+                kept.push(element);
+            }
+            Ok(kept)
         }
     }
-}
-
-fn element<T: serde::de::DeserializeOwned>(value: &serde_json::Value, datatype: &str) -> Result<T, String> {
-    let number = match value {
-        serde_json::Value::Bool(flag) if datatype == "BOOL" => u8::from(*flag).into(),
-        other => other.clone(),
-    };
-    serde_json::from_value(number).map_err(|_| format!("element {value} is not of datatype {datatype}"))
+    from.deserialize_seq(Bounded(most, PhantomData))
 }

@@ -1,6 +1,7 @@
 //! The HTTP server.
 
 use crate::ServeError;
+use crate::listen;
 use crate::protocol::{ErrorBody, InferRequest, InferResponse, ModelMetadata, ServerMetadata};
 use crate::worker::{Refusal, Worker};
 use axum::extract::{Path, Request, State};
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Bytes of a request that are counted at once.
 const BLOCK: usize = 1024;
@@ -46,10 +47,15 @@ pub struct ServeOptions {
     /// Largest request body, bytes.
     pub max_body: usize,
     /// Most bytes of requests at a time, over all models; more are refused with 503 before they are read. A request
-    /// counts from its head to its answer, by its `Content-Length`, or as [`Self::max_body`] without one.
+    /// counts from its head until its model is done with it, by its `Content-Length`, or as [`Self::max_body`] without
+    /// one. A request in memory takes at most five times its body, and a copy of the body more while it is read.
     pub max_bodies: usize,
     /// Longest time one request may take, its wait in line included.
     pub timeout: Duration,
+    /// Connections at a time; more are closed at once.
+    pub connections: usize,
+    /// Longest time until a connection has sent a request's head, and that it may be idle between two.
+    pub head_timeout: Duration,
 }
 
 impl Default for ServeOptions {
@@ -63,6 +69,8 @@ impl Default for ServeOptions {
             max_body: 64 << 20,
             max_bodies: 128 << 20,
             timeout: Duration::from_secs(30),
+            connections: 1024,
+            head_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -72,7 +80,7 @@ pub struct Server {
     models: BTreeMap<String, BTreeMap<String, Worker>>,
     options: ServeOptions,
     /// [`ServeOptions::max_bodies`] in blocks.
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// A server that listens. Dropping it stops it.
@@ -81,7 +89,7 @@ pub struct Running {
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     runtime: Option<tokio::runtime::Runtime>,
-    done: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+    done: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -114,12 +122,16 @@ impl Server {
                 Worker::start(source, options.threads, options.queue)?,
             );
         }
+        Ok(Self::new(loaded, options))
+    }
+
+    pub(crate) fn new(models: BTreeMap<String, BTreeMap<String, Worker>>, options: ServeOptions) -> Self {
         let room = Semaphore::new(options.max_bodies.max(options.max_body).div_ceil(BLOCK));
-        Ok(Self {
-            models: loaded,
+        Self {
+            models,
             options,
-            room,
-        })
+            room: Arc::new(room),
+        }
     }
 
     /// Listens, on a runtime of its own.
@@ -140,12 +152,13 @@ impl Server {
             })?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
+        let (most, head) = (self.options.connections, self.options.head_timeout);
         let app = router(Arc::new(self));
-        let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+        let stopped = async move {
             // An error means that the sender was dropped, which stops the server as well.
             drop(stopped.await);
-        });
-        let done = runtime.spawn(served.into_future());
+        };
+        let done = runtime.spawn(listen::serve(listener, app, most, head, stopped));
         Ok(Running {
             address,
             stop: Some(stop),
@@ -155,7 +168,7 @@ impl Server {
     }
 
     /// Room for a request's body, before any of it is read.
-    fn room_for(&self, request: &Request) -> Result<SemaphorePermit<'_>, Failure> {
+    fn room_for(&self, request: &Request) -> Result<OwnedSemaphorePermit, Failure> {
         let length = request.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         let length = length.unwrap_or(self.options.max_body);
@@ -164,7 +177,7 @@ impl Server {
         }
         u32::try_from(length.div_ceil(BLOCK))
             .ok()
-            .and_then(|blocks| self.room.try_acquire_many(blocks).ok())
+            .and_then(|blocks| Arc::clone(&self.room).try_acquire_many_owned(blocks).ok())
             .ok_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time"))
     }
 
@@ -228,7 +241,7 @@ impl Running {
     /// [`ServeError::Io`] where serving failed.
     pub fn wait(mut self) -> Result<(), ServeError> {
         if let (Some(runtime), Some(done)) = (&self.runtime, self.done.take()) {
-            runtime.block_on(done).map_err(std::io::Error::other)??;
+            runtime.block_on(done).map_err(std::io::Error::other)?;
         }
         Ok(())
     }
@@ -385,10 +398,11 @@ async fn answer(
     request: Request,
 ) -> Result<Json<InferResponse>, Failure> {
     let (version, worker) = server.find(name, version)?;
-    let _room = server.room_for(&request)?;
+    let room = server.room_for(&request)?;
     let request = server.read(request).await?;
+    check_outputs(&request, worker)?;
     let id = request.id.clone();
-    let outputs = tokio::time::timeout(server.options.timeout, worker.infer(request))
+    let outputs = tokio::time::timeout(server.options.timeout, worker.infer(request, room))
         .await
         .map_err(|_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the model took too long"))?
         .map_err(|refusal| match refusal {
@@ -408,4 +422,17 @@ async fn answer(
         id,
         outputs,
     }))
+}
+
+/// Whether the model has the outputs that are asked for.
+fn check_outputs(request: &InferRequest, worker: &Worker) -> Result<(), Failure> {
+    let known: Vec<&str> = worker.outputs.iter().map(|output| output.name.as_str()).collect();
+    let mut wanted = request.outputs.iter().map(|output| output.name.as_str());
+    match wanted.find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            format!("the model has no output '{name}'; there is: {}", known.join(", ")),
+        )),
+    }
 }

@@ -1,66 +1,93 @@
-use crate::protocol::{TensorData, TensorMetadata};
-use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server};
+use crate::protocol::{InferRequest, TensorMetadata};
+use crate::worker::{Worker, serve};
+use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server, TensorData};
 use sanderling_bundle::{BundleBuilder, Dim as SpecDim, Manifest, ValueSpec};
 use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
 use sanderling_session::{DType, Tensor};
-use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::sync::mpsc::{channel, sync_channel};
+use std::time::Duration;
 
-fn data(datatype: &str, shape: &[usize], data: serde_json::Value) -> TensorData {
-    TensorData {
-        name: "x".to_string(),
-        shape: shape.to_vec(),
-        datatype: datatype.to_string(),
-        data,
-    }
+fn read(datatype: &str, shape: &[usize], data: &str) -> Result<Tensor, String> {
+    let text = format!("{{\"name\":\"x\",\"data\":{data},\"shape\":{shape:?},\"datatype\":\"{datatype}\"}}");
+    let read: Result<TensorData, _> = serde_json::from_str(&text);
+    read.map(|data| data.into_parts().1)
+        .map_err(|error| error.to_string())
 }
 
 #[test]
 fn tensors_round_trip() {
     for tensor in [
         Tensor::from_slice(&[2, 2], &[1.5f32, -2.0, 0.0, 1e-30]).unwrap(),
+        Tensor::from_slice(&[2], &[0.1f64, f64::MAX]).unwrap(),
         Tensor::from_slice(&[3], &[i64::MIN, 0, i64::MAX]).unwrap(),
+        Tensor::from_slice(&[1], &[u64::MAX]).unwrap(),
         Tensor::from_slice(&[2], &[0u8, 255]).unwrap(),
-        Tensor::from_bytes(sanderling_session::DType::Bool, &[2], &[0, 1]).unwrap(),
+        Tensor::from_slice::<f32>(&[0, 3], &[]).unwrap(),
+        Tensor::from_bytes(DType::Bool, &[2], &[0, 1]).unwrap(),
     ] {
         let sent = TensorData::from_view("x", tensor.view()).unwrap();
         let text = serde_json::to_string(&sent).unwrap();
         let received: TensorData = serde_json::from_str(&text).unwrap();
-        assert_eq!(received.to_tensor().unwrap(), tensor);
+        assert_eq!((received.name(), received.tensor()), ("x", &tensor));
     }
+    let text =
+        serde_json::to_string(&TensorData::new("b", read("BOOL", &[2], "[true, 0]").unwrap()).unwrap());
+    assert_eq!(
+        text.unwrap(),
+        r#"{"name":"b","shape":[2],"datatype":"BOOL","data":[true,false]}"#
+    );
 }
 
 #[test]
 fn nested_lists_are_flat_ones() {
-    let nested = data("INT32", &[2, 2], json!([[1, 2], [3, 4]]))
-        .to_tensor()
-        .unwrap();
+    let nested = read("INT32", &[2, 2], "[[1, 2], [3, 4]]").unwrap();
+    assert_eq!(nested, read("INT32", &[2, 2], "[1,2,3,4]").unwrap());
     assert_eq!(
-        nested,
-        data("INT32", &[2, 2], json!([1, 2, 3, 4])).to_tensor().unwrap()
+        read("FP32", &[], "1").unwrap(),
+        Tensor::from_slice(&[], &[1f32]).unwrap()
     );
 }
 
 #[test]
 fn what_does_not_hang_together_is_named() {
-    let check = |bad: TensorData, words: &str| {
-        let error = bad.to_tensor().unwrap_err().to_string();
+    let check = |bad: Result<Tensor, String>, words: &str| {
+        let error = bad.unwrap_err();
         assert!(error.contains("'x'") && error.contains(words), "{error}");
     };
-    check(data("FP32", &[3], json!([1, 2])), "12 bytes");
-    check(data("FP99", &[1], json!([1])), "FP99");
-    check(data("UINT8", &[1], json!([256])), "256");
-    check(data("INT32", &[1], json!(["a"])), "\"a\"");
-    check(data("INT32", &[usize::MAX, 2], json!([1])), "shape");
-    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
-    check(data("INT32", &[1], deep), "deep");
+    check(read("FP32", &[3], "[1, 2]"), "3 elements, its data 2");
+    check(read("FP32", &[2], "[1, 2, 3]"), "more elements");
+    check(read("FP32", &[1 << 30], "[1, 2]"), "its data fewer");
+    check(read("FP99", &[1], "[1]"), "FP99");
+    check(read("UINT8", &[1], "[256]"), "256");
+    check(read("UINT8", &[1], "[-1]"), "-1");
+    check(read("INT32", &[1], "[1.5]"), "1.5");
+    check(read("BOOL", &[1], "[2]"), "BOOL");
+    check(read("INT32", &[1], "[true]"), "true");
+    check(read("FP32", &[1], "[null]"), "null");
+    check(read("FP32", &[1], "[1e300]"), "FP32");
+    check(read("INT32", &[1], "[\"a\"]"), "\"a\"");
+    check(read("INT32", &[usize::MAX, 2], "[1]"), "shape");
+    let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    check(read("INT32", &[1], &deep), "deep");
     let nan = Tensor::from_slice(&[1], &[f32::NAN]).unwrap();
-    assert!(
-        TensorData::from_view("x", nan.view())
-            .unwrap_err()
-            .to_string()
-            .contains("NaN")
+    let error = TensorData::from_view("x", nan.view()).unwrap_err();
+    assert!(error.to_string().contains("NaN"));
+    let shapes = format!("{:?}", vec![1; 100]);
+    let text = format!("{{\"name\":\"x\",\"shape\":{shapes},\"datatype\":\"FP32\",\"data\":[1]}}");
+    let error = serde_json::from_str::<TensorData>(&text).unwrap_err().to_string();
+    assert!(error.contains("more than 16"), "{error}");
+    let text = format!(
+        "{{\"inputs\":[],\"outputs\":[{}]}}",
+        vec!["{\"name\":\"\"}"; 2000].join(",")
     );
+    let error = serde_json::from_str::<InferRequest>(&text)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("more than 1024"), "{error}");
 }
 
 #[test]
@@ -169,36 +196,59 @@ fn tiny_model(folder: &Path) -> ModelSource {
     }
 }
 
-/// A body is counted before it is read: its head alone takes the room, another one is refused at once.
-#[test]
-fn bodies_are_refused_before_they_are_read() {
-    use std::io::{Read, Write};
+/// A server of the tiny model.
+fn start(options: ServeOptions) -> (tempfile::TempDir, crate::Running) {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_model(folder.path());
     let options = ServeOptions {
         address: ([127, 0, 0, 1], 0).into(),
+        ..options
+    };
+    let running = Server::load(&[source], options).unwrap().start().unwrap();
+    (folder, running)
+}
+
+/// The head and the first `length` bytes of the body of a request for `tiny`.
+fn begin(address: std::net::SocketAddr, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(
+        stream,
+        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
+    .unwrap();
+    stream
+}
+
+fn status(mut stream: TcpStream) -> String {
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    String::from_utf8_lossy(&head[9..]).into_owned()
+}
+
+/// The whole answer to a request with this body.
+fn ask(address: std::net::SocketAddr, body: &str) -> String {
+    let mut stream = begin(address, body.len());
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const GOOD: &str = r#""inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[1,1]}]"#;
+
+/// A body is counted before it is read: its head alone takes the room, another one is refused at once.
+#[test]
+fn bodies_are_refused_before_they_are_read() {
+    let (_folder, running) = start(ServeOptions {
         max_body: 4096,
         max_bodies: 4096,
         ..ServeOptions::default()
-    };
-    let running = Server::load(&[source], options).unwrap().start().unwrap();
-    let begin = |length: usize| {
-        let mut stream = std::net::TcpStream::connect(running.address).unwrap();
-        write!(
-            stream,
-            "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-        )
-        .unwrap();
-        stream
-    };
-    let status = |mut stream: std::net::TcpStream| {
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).unwrap();
-        String::from_utf8_lossy(&head[9..]).into_owned()
-    };
+    });
+    let begin = |length: usize| begin(running.address, length);
     assert_eq!(status(begin(4097)), "413");
     let mut first = begin(4096);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(
         status(begin(4096)),
         "503",
@@ -209,4 +259,107 @@ fn bodies_are_refused_before_they_are_read() {
     let mut next = begin(2);
     next.write_all(b"{}").unwrap();
     assert_eq!(status(next), "400", "and gives it back");
+}
+
+#[test]
+fn an_unknown_output_is_refused_by_the_names_there_are() {
+    let (_folder, running) = start(ServeOptions::default());
+    let answer = ask(
+        running.address,
+        &format!("{{{GOOD},\"outputs\":[{{\"name\":\"y\"}}]}}"),
+    );
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("[0.5,0.5]"),
+        "{answer}"
+    );
+    let answer = ask(
+        running.address,
+        &format!("{{{GOOD},\"outputs\":[{{\"name\":\"z\"}}]}}"),
+    );
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("no output 'z'; there is: y"), "{answer}");
+}
+
+/// Whoever opens a connection and sends no request does not keep it.
+#[test]
+fn a_connection_that_sends_no_head_is_closed() {
+    let (_folder, running) = start(ServeOptions {
+        head_timeout: Duration::from_millis(200),
+        ..ServeOptions::default()
+    });
+    for part in ["", "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\n"] {
+        let mut stream = TcpStream::connect(running.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(part.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // An error would be the reading's own timeout.
+        stream.read_to_end(&mut answer).unwrap();
+    }
+}
+
+#[test]
+fn connections_are_bounded() {
+    let (_folder, running) = start(ServeOptions {
+        connections: 2,
+        ..ServeOptions::default()
+    });
+    let held = [begin(running.address, 2), begin(running.address, 2)];
+    std::thread::sleep(Duration::from_millis(200));
+    let mut third = TcpStream::connect(running.address).unwrap();
+    third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let closed = third.read(&mut [0]);
+    assert!(
+        matches!(&closed, Ok(0))
+            || closed.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    );
+    for mut stream in held {
+        stream.write_all(b"{}").unwrap();
+        assert_eq!(status(stream), "400");
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(ask(running.address, &format!("{{{GOOD}}}")).starts_with("HTTP/1.1 200"));
+}
+
+/// A request that waits for its model is dropped with the connection it came by: it is never run.
+#[test]
+fn what_a_gone_client_asked_is_not_run() {
+    let (jobs, line) = sync_channel(8);
+    let (run, ran) = channel();
+    let (go_on, gate) = channel::<()>();
+    let worker = Worker {
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        jobs,
+    };
+    std::thread::spawn(move || {
+        serve(&line, |request| {
+            run.send(request.id.clone().unwrap()).unwrap();
+            gate.recv().unwrap();
+            Ok(Vec::new())
+        });
+    });
+    let models = BTreeMap::from([("tiny".into(), BTreeMap::from([("1".into(), worker)]))]);
+    let options = ServeOptions {
+        address: ([127, 0, 0, 1], 0).into(),
+        ..ServeOptions::default()
+    };
+    let running = Server::new(models, options).start().unwrap();
+    let send = |id: &str| {
+        let body = format!("{{\"id\":\"{id}\",\"inputs\":[]}}");
+        let mut stream = begin(running.address, body.len());
+        stream.write_all(body.as_bytes()).unwrap();
+        stream
+    };
+    let first = send("first");
+    assert_eq!(ran.recv_timeout(Duration::from_secs(20)).unwrap(), "first");
+    let gone = send("gone");
+    std::thread::sleep(Duration::from_millis(200));
+    drop(gone);
+    let last = send("last");
+    std::thread::sleep(Duration::from_millis(200));
+    go_on.send(()).unwrap();
+    assert_eq!(status(first), "200");
+    assert_eq!(ran.recv_timeout(Duration::from_secs(20)).unwrap(), "last");
+    go_on.send(()).unwrap();
+    assert_eq!(status(last), "200");
 }

@@ -1,14 +1,16 @@
 //! One model: a thread that owns its session, behind a bounded queue.
 //!
 //! A session belongs to one thread. Requests wait in line at most `queue` deep; past that they are refused at
-//! once, so that a slow model makes callers turn elsewhere instead of waiting for ever.
+//! once, so that a slow model makes callers turn elsewhere instead of waiting for ever. What nobody waits for any more
+//! is not run; until its turn comes it keeps its place in line and its share of the server's memory.
 
 use crate::ServeError;
-use crate::protocol::{InferRequest, TensorData, TensorMetadata};
+use crate::protocol::{InferRequest, TensorMetadata};
 use crate::server::ModelSource;
-use sanderling_session::{ModelBytes, PortInfo, Session, SessionOptions, Tensor};
+use crate::tensor_data::TensorData;
+use sanderling_session::{ModelBytes, PortInfo, Session, SessionOptions};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Why a request got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +23,10 @@ pub(crate) enum Refusal {
     Failed(String),
 }
 
-struct Job {
+pub(crate) struct Job {
     request: InferRequest,
+    /// The room its bytes take, given back with them.
+    _room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Vec<TensorData>, Refusal>>,
 }
 
@@ -30,7 +34,7 @@ struct Job {
 pub(crate) struct Worker {
     pub(crate) inputs: Vec<TensorMetadata>,
     pub(crate) outputs: Vec<TensorMetadata>,
-    jobs: SyncSender<Job>,
+    pub(crate) jobs: SyncSender<Job>,
 }
 
 impl Worker {
@@ -58,7 +62,7 @@ impl Worker {
                 match bytes.and_then(|bytes| {
                     Session::from_bundle(bytes, &options).map_err(|error| error.to_string())
                 }) {
-                    Ok(session) => {
+                    Ok(mut session) => {
                         let describe = |ports: &[PortInfo]| -> Vec<TensorMetadata> {
                             ports
                                 .iter()
@@ -69,7 +73,7 @@ impl Worker {
                             .send(Ok((describe(session.inputs()), describe(session.outputs()))))
                             .is_ok()
                         {
-                            serve(session, &line);
+                            serve(&line, |request| answer(&mut session, request));
                         }
                     }
                     Err(message) => drop(ready.send(Err(message))),
@@ -86,45 +90,46 @@ impl Worker {
         })
     }
 
-    /// Answers one request.
-    pub(crate) async fn infer(&self, request: InferRequest) -> Result<Vec<TensorData>, Refusal> {
+    /// Answers one request. Where the future is dropped, the request is not run unless it is running already.
+    pub(crate) async fn infer(
+        &self,
+        request: InferRequest,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Vec<TensorData>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.jobs
-            .try_send(Job { request, reply })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Refusal::Busy,
-                TrySendError::Disconnected(_) => Refusal::Failed("the model's thread has ended".to_string()),
-            })?;
+        let job = Job {
+            request,
+            _room: room,
+            reply,
+        };
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Refusal::Busy,
+            TrySendError::Disconnected(_) => Refusal::Failed("the model's thread has ended".to_string()),
+        })?;
         answer
             .await
             .unwrap_or_else(|_| Err(Refusal::Failed("the model's thread has ended".to_string())))
     }
 }
 
-fn serve(mut session: Session, line: &Receiver<Job>) {
+/// Answers requests until nobody can send one any more.
+pub(crate) fn serve(
+    line: &Receiver<Job>,
+    mut answer: impl FnMut(&InferRequest) -> Result<Vec<TensorData>, Refusal>,
+) {
     while let Ok(job) = line.recv() {
         // Whoever asked may have gone; then nobody needs the answer.
         if !job.reply.is_closed() {
-            let answer = answer(&mut session, &job.request);
-            drop(job.reply.send(answer));
+            drop(job.reply.send(answer(&job.request)));
         }
     }
 }
 
 fn answer(session: &mut Session, request: &InferRequest) -> Result<Vec<TensorData>, Refusal> {
-    let bad = |error: ServeError| Refusal::Bad(error.to_string());
-    let tensors: Vec<(&str, Tensor)> = request
+    let views: Vec<_> = request
         .inputs
         .iter()
-        .map(|data| {
-            data.to_tensor()
-                .map(|tensor| (data.name.as_str(), tensor))
-                .map_err(bad)
-        })
-        .collect::<Result<_, _>>()?;
-    let views: Vec<_> = tensors
-        .iter()
-        .map(|(name, tensor)| (*name, tensor.view()))
+        .map(|data| (data.name(), data.tensor().view()))
         .collect();
     let outputs = session.run(&views).map_err(|error| {
         if error.is_input() {

@@ -40,6 +40,15 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Days until something signed expires, on the command line.
+pub(crate) fn days(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("what expires at once is refused by every device: give 1 day or more".to_owned()),
+        Ok(days) => Ok(days),
+        Err(_) => Err("give a number of days, 1 or more".to_owned()),
+    }
+}
+
 /// Calls `stop` at Ctrl-C or SIGTERM.
 pub(crate) fn on_stop(stop: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
     Ok(ctrlc::set_handler(stop)?)
@@ -53,4 +62,16 @@ pub(crate) fn now() -> anyhow::Result<UnixTime> {
             .map_err(|_| anyhow::anyhow!("this machine's clock stands before 1970: set it"))?
             .as_secs(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_signed_to_expire_at_once() {
+        assert_eq!(days("90"), Ok(90));
+        assert!(days("0").unwrap_err().contains("refused by every device"));
+        assert!(days("-1").unwrap_err().contains("1 or more"));
+    }
 }

@@ -4,8 +4,9 @@
 
 use sanderling_e2e::fleet::{Bundle, Device, Fleet, PATIENCE, Versions, text};
 use sanderling_e2e::{json, output, sanderling, succeed, wait_for, words};
+use sanderling_sign::{Expiries, ImageRepo, KeyFile, ReleaseSigners};
 use sanderling_trust::http_sig::{Request, SignatureHeaders, sign_request};
-use sanderling_trust::{Ed25519Signer, Signer as _};
+use sanderling_trust::{Ed25519Signer, Signer as _, UnixTime};
 use sanderling_wire::DeviceId;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
@@ -349,11 +350,40 @@ fn metadata_that_is_older_or_expired() {
     fleet.sign(bundle, &[]);
     fleet.publish(bundle, &[]);
     check_refused(&mut fleet.publish_from(bundle, &older, &[]), &["refuse"]);
-    fleet.sign(bundle, &["--expires-days", "0"]);
+    let mut at_once = sanderling(&[
+        "sign",
+        "x.sdl",
+        "--keys",
+        "x",
+        "--repo",
+        "x",
+        "--expires-days",
+        "0",
+    ]);
+    let said = words(&output(&mut at_once));
+    assert!(said.contains("refused by every device"), "{said}");
+    sign_expired(&fleet);
     check_refused(&mut fleet.publish_from(bundle, &image, &[]), &["expired"]);
     let versions = json(&mut fleet.operator("rollout", &["versions"]));
     assert_eq!(versions.as_array().map(Vec::len), Some(2), "{versions:#}");
     assert_eq!(text(&versions, "/0/name"), "magika");
+}
+
+/// Signs the list of images so that it has expired already: what no command does.
+fn sign_expired(fleet: &Fleet) {
+    let offline = fleet.trust().join("offline");
+    let key = |role: &str| KeyFile::load(&offline.join(format!("{role}.key.json"))).unwrap();
+    let (targets, snapshot) = (key("targets"), key("snapshot"));
+    let signers = ReleaseSigners {
+        targets: &targets,
+        snapshot: &snapshot,
+    };
+    let expiries = Expiries {
+        targets: UnixTime(1),
+        snapshot: UnixTime(1),
+    };
+    let mut repo = ImageRepo::open(&fleet.trust().join("image")).unwrap();
+    repo.publish(signers, expiries).unwrap();
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use sanderling_slots::{Grade, Image, ImageAt, Place, Slot, SlotState, SlotsError, Storage};
 use sanderling_trust::{Assignment, Mode, TrustError, UnixTime};
-use sanderling_wire::{Digest, EventKind, RolloutId, api};
+use sanderling_wire::{Arm, Digest, EventKind, RolloutId, api};
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
@@ -53,8 +53,16 @@ impl<S: Storage> Agent<S> {
             .is_some_and(|at| at.image.digest == digest)
             && mode == Mode::Shadow;
         let unfit = self.unfit == Some((digest, rollout));
+        let given = document
+            .rollout
+            .as_ref()
+            .filter(|assigned| assigned.arm == Arm::Target && mode == Mode::Activate);
+        let given = given.map(|assigned| assigned.rollout);
         if serves_it || shadowed || unfit || journal.is_rejected(&digest, rollout) {
             self.goal = None;
+            if let (true, Some(rollout)) = (serves_it, given) {
+                self.serve_for(rollout, now);
+            }
             return self.serve(now);
         }
         let standby = journal.standby().is_some_and(|at| at.image.digest == digest);
@@ -92,6 +100,27 @@ impl<S: Storage> Agent<S> {
             self.storage_failed(now, error);
         }
         true
+    }
+
+    /// The image that answers is what another rollout gives: one that was rolled back and begun again before this device
+    /// had left the image, or had said that it runs it. The image is that rollout's from now on: its trial, if it is on
+    /// one, begins anew, and so does the comparison, whose outcomes are evidence under the new id alone.
+    fn serve_for(&mut self, rollout: RolloutId, now: Now) {
+        let Some(at) = self.slots.journal().serving() else {
+            return;
+        };
+        let Place::Slot(slot) = at.place else { return };
+        if at.image.rollout == Some(rollout) {
+            return;
+        }
+        let image = Image {
+            rollout: Some(rollout),
+            ..at.image
+        };
+        match self.slots.adopt(slot, image) {
+            Ok(()) => self.begin_watch(now),
+            Err(error) => self.storage_failed(now, error),
+        }
     }
 
     /// Goes back to the standby that the director names.

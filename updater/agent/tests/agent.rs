@@ -663,6 +663,70 @@ fn a_rollout_begun_again_takes_the_goal_over() {
     }
 }
 
+/// A rollout that is rolled back and begun again: the outcomes are evidence of the second one, whether the device has
+/// gone back meanwhile, is still on trial with the image, or has kept it because it did not hear of the rollback.
+#[test]
+fn a_rollout_begun_again_is_compared_for() {
+    let outcomes = |fleet: &Fleet, of: u64| -> usize {
+        let records = fleet.seen.records.values();
+        let counts = records.filter_map(|record| match &record.body {
+            RecordBody::Paired {
+                rollout,
+                new,
+                old,
+                outcomes,
+            } if (rollout.0, *new, *old) == (of, digest(2), digest(1)) => Some(outcomes.len()),
+            _ => None,
+        });
+        counts.sum()
+    };
+    let check = |before: &dyn Fn(&mut Fleet, &mut Device)| {
+        let (mut fleet, mut device) = on(1);
+        before(&mut fleet, &mut device);
+        fleet.want(2, 3, Mode::Activate);
+        device.agent.handle(Input::Doorbell, device.now);
+        assert!(device.run_till(&mut fleet, 600, |device, fleet| {
+            device.is_confirmed_on(2) && outcomes(fleet, 3) >= 4
+        }));
+        let active = device.agent.state_report().active.unwrap();
+        assert_eq!(active.rollout, Some(RolloutId(3)));
+        device.run(&mut fleet, 100);
+        let compared = outcomes(&fleet, 3);
+        device.run(&mut fleet, 100);
+        assert_eq!(outcomes(&fleet, 3), compared, "and only as many as are wanted");
+        assert!(fleet.has_event(EventKind::Confirmed));
+        fleet.check_telemetry();
+    };
+    check(&|fleet, device| {
+        device.update(fleet, 2, 2);
+        fleet.want(1, 2, Mode::Restore);
+        assert!(device.run_till(fleet, 600, |device, _| device.is_confirmed_on(1)));
+    });
+    check(&|fleet, device| {
+        device.update(fleet, 2, 2);
+        device.run(fleet, 100);
+    });
+    check(&|fleet, device| {
+        fleet.want(2, 2, Mode::Activate);
+        let on_trial = |device: &Device, _: &Fleet| device.answers_from == Some(digest(2));
+        assert!(device.run_till(fleet, 600, on_trial) && !device.is_confirmed_on(2));
+    });
+}
+
+/// A control device that runs the base already goes on running it, and compares nothing.
+#[test]
+fn a_control_device_compares_nothing() {
+    let (mut fleet, mut device) = on(1);
+    device.update(&mut fleet, 2, 2);
+    device.run(&mut fleet, 100);
+    fleet.control = true;
+    fleet.want(2, 3, Mode::Activate);
+    device.run(&mut fleet, 100);
+    assert!(device.serving.beside.is_none() && device.is_confirmed_on(2));
+    let active = device.agent.state_report().active.unwrap();
+    assert_eq!(active.rollout, Some(RolloutId(2)));
+}
+
 /// Outcomes come after the agent has told the host to serve something else: they keep their names, and prove nothing of
 /// the image that serves now.
 #[test]

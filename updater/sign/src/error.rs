@@ -41,12 +41,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// An image repository as its owner's machine holds it.
+    /// An image repository in which nothing is signed yet.
     #[error(
-        "{} has no timestamp.json: the fleet server signs that, for what it is given by `rollout publish`; \
-         verify a mirror of its /v1/tuf/image/, or the bundle itself", folder.display()
+        "{} holds roots and no release: `sanderling sign` makes the first one, N.targets.json and N.snapshot.json",
+        folder.display()
     )]
-    NoTimestamp {
+    NoRelease {
         /// The repository.
         folder: PathBuf,
     },

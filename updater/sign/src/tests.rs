@@ -268,6 +268,61 @@ fn a_report_names_the_file_a_device_would_refuse() {
     assert!(matches!(other.refused, Some((_, TrustError::Pin { .. }))));
 }
 
+/// The owner's folder before any server has published it.
+#[test]
+fn a_folder_without_a_timestamp_is_checked_by_its_newest_snapshot() {
+    let owner = Owner::new(&InitOptions::production(NOW));
+    let image = &owner.made.image;
+    let nothing = verify_repo(image, &owner.made.image_pin, NOW).unwrap_err();
+    assert!(matches!(nothing, Error::NoRelease { .. }) && nothing.to_string().contains("sanderling sign"));
+    owner.publish();
+    fs::remove_file(image.join("timestamp.json")).unwrap();
+    let report = owner.verify();
+    assert!(report.refused.is_none() && !report.timestamped && !report.is_good());
+    let files: Vec<_> = report.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(files, ["1.root.json", "1.snapshot.json", "1.targets.json"]);
+    assert!(report.files.iter().all(|file| !file.signed_by.keys.is_empty()));
+    assert_eq!(report.targets.len(), 1);
+
+    // What a device would refuse is refused.
+    let refused = |now: UnixTime| {
+        verify_repo(image, &owner.made.image_pin, now)
+            .unwrap()
+            .refused
+            .unwrap()
+    };
+    let changed = |name: &str, change: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let path = image.join(name);
+        let good = fs::read(&path).unwrap();
+        fs::write(&path, change(&good)).unwrap();
+        let (file, error) = refused(NOW);
+        fs::write(&path, good).unwrap();
+        assert_eq!(file, name);
+        error
+    };
+    let error = changed("1.targets.json", &|good| [good, b" "].concat());
+    assert_eq!(error.attack(), Some(Attack::MixAndMatch));
+    let later = |good: &[u8]| {
+        let text = String::from_utf8(good.to_vec()).unwrap();
+        assert!(text.contains("\"version\":1"), "{text}");
+        text.replacen("\"version\":1", "\"version\":2", 1).into_bytes()
+    };
+    let error = changed("1.snapshot.json", &later);
+    assert!(matches!(error, TrustError::Signatures { .. }), "{error}");
+    assert!(
+        matches!(refused(NOW.plus(31 * DAY)), (name, TrustError::Expired { .. }) if name == "1.snapshot.json")
+    );
+    assert!(matches!(
+        refused(NOW.plus(10_000 * DAY)).1,
+        TrustError::Expired { role: Role::Root, .. }
+    ));
+    fs::rename(image.join("1.snapshot.json"), image.join("2.snapshot.json")).unwrap();
+    assert!(matches!(
+        refused(NOW).1,
+        TrustError::ListedVersion { listed: 2, .. }
+    ));
+}
+
 #[test]
 fn people_sign_a_root_in_turn() {
     let owner = Owner::new(&InitOptions::production(NOW));

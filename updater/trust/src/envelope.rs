@@ -149,7 +149,7 @@ impl Envelope {
     ///
     /// # Errors
     /// [`TrustError::Signatures`].
-    pub(crate) fn verify(
+    pub fn verify(
         &self,
         name: &Role,
         role: &RoleKeys,

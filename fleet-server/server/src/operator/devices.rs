@@ -5,6 +5,7 @@ use crate::app::{App, Shared, random};
 use crate::auth::Reader;
 use crate::feeds::event_view;
 use crate::idempotency::{Call, Outcome, once};
+use crate::newcomers;
 use crate::operator::fleet::reason;
 use crate::problem::Problem;
 use crate::views::{Names, device_view};
@@ -156,7 +157,11 @@ pub(crate) async fn view(app: &App, id: DeviceId) -> Result<DeviceView, Problem>
         .await?
         .ok_or(sanderling_store::StoreError::UnknownDevice(id))?;
     let serving = app.store.serving(Some(id)).await?;
-    Ok(device_view(record, &Names::read(app).await?, serving))
+    let left_out = newcomers::left_out(app, &record).await?;
+    Ok(DeviceView {
+        left_out,
+        ..device_view(record, &Names::read(app).await?, serving)
+    })
 }
 
 /// A device's newest events, oldest first.

@@ -328,7 +328,8 @@ pub(crate) async fn set_alias(
                 "name a version of the same model",
             ));
         }
-        let body = json!({ "name": name, "alias": alias, "digest": version.digest, "operator": operator });
+        let body = json!({ "name": name, "alias": alias, "version": version.version, "digest": version.digest,
+            "operator": operator });
         let changes = [
             set_alias_change(&version, &alias, app.now()),
             Change::Ledger(entry(app, "alias.set", &body)),

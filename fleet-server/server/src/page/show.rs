@@ -1,6 +1,8 @@
 //! The pages that are looked at.
 
-use super::text::{agreement, bytes, calm, event, exposure, headline, health, phase, tone, towards_stop};
+use super::text::{
+    agreement, bytes, calm, event, exposure, headline, health, is_live, phase, tone, towards_stop,
+};
 use super::timeline::{Line, When, lines};
 use super::{Refusal, render};
 use crate::api::{DeviceView, FleetView, RolloutView};
@@ -24,6 +26,8 @@ pub(super) struct Frame {
     operator: String,
     csrf: String,
     frozen: Option<String>,
+    /// What people have to renew.
+    expiring: Vec<String>,
     here: &'static str,
 }
 
@@ -34,6 +38,7 @@ impl Frame {
             operator: session.operator,
             csrf: session.csrf,
             frozen,
+            expiring: app.expiring(),
             here,
         })
     }
@@ -79,8 +84,7 @@ impl Card {
             .iter()
             .enumerate()
             .map(|(index, name)| (name.clone(), place(index)));
-        let stage = &figures.stage;
-        let live = matches!(view.status.as_str(), "running" | "paused");
+        let live = is_live(view);
         Self {
             id: view.id.0,
             model: view.model.clone(),
@@ -90,8 +94,8 @@ impl Card {
             stages: stages.collect(),
             on_target: figures.on_target,
             population: figures.population,
-            exposure: exposure(stage),
-            agreement: agreement(&figures.agreement, &view.base_label),
+            exposure: exposure(view),
+            agreement: agreement(view),
             agreement_stop: towards_stop(figures.agreement.ln_e, figures.agreement.ln_stop),
             calm: calm(&figures.health),
             health: figures
@@ -352,6 +356,7 @@ struct DevicePage {
     standby: Option<String>,
     desired: Option<String>,
     as_newcomer: bool,
+    left_out: Option<String>,
     director_version: u64,
     dropped: u64,
     serving: Vec<(String, u64, u64, u64, u64)>,
@@ -394,6 +399,7 @@ pub(super) async fn device(
         standby: view.standby.map(|digest| names.or_digest(digest)),
         desired: view.desired.map(|digest| names.or_digest(digest)),
         as_newcomer: view.desired.is_some() && view.rollout.is_none(),
+        left_out: view.left_out.clone(),
         director_version: view.director_version,
         dropped: view.dropped_records,
         serving: serving.collect(),

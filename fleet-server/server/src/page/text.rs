@@ -2,7 +2,8 @@
 
 use crate::api::{EventView, RolloutView};
 use sanderling_rollout::StageReading;
-use sanderling_rollout::gates::{AgreementReading, HealthReading};
+use sanderling_rollout::gates::HealthReading;
+use sanderling_wire::EventKind;
 
 /// `12 s ago`.
 pub(super) fn ago(then: u64, now: u64) -> String {
@@ -53,19 +54,31 @@ pub(super) fn tone(status: &str) -> &'static str {
     }
 }
 
+/// Whether a rollout may still move.
+pub(super) fn is_live(view: &RolloutView) -> bool {
+    matches!(view.status.as_str(), "running" | "paused")
+}
+
 /// Paired agreement in words.
-pub(super) fn agreement(reading: &AgreementReading, base: &str) -> String {
+pub(super) fn agreement(view: &RolloutView) -> String {
+    let (reading, base) = (&view.assessment.agreement, &view.base_label);
     let (inputs, differ) = (reading.fleet.inputs, reading.fleet.disagreements);
-    if inputs == 0 {
+    if inputs == 0 && is_live(view) {
         return format!(
             "No input has been answered by both versions yet; {base} runs beside for comparison."
         );
     }
+    if inputs == 0 {
+        return "No input was answered by both versions.".to_owned();
+    }
     let bound = percent(reading.upper_bound);
-    let limit = percent(reading.limit);
+    let limit = match is_live(view) {
+        true => format!("; going on asks for at most {}", percent(reading.limit)),
+        false => String::new(),
+    };
     format!(
         "{differ} of {inputs} distinct inputs were answered otherwise than by {base}; {} is allowed. \
-         By this evidence at most {bound} differ; going on asks for at most {limit}.",
+         By this evidence at most {bound} differ{limit}.",
         reading.allowed
     )
 }
@@ -78,15 +91,28 @@ fn devices(n: u64) -> String {
     }
 }
 
-/// How far a stage has come, in words.
-pub(super) fn exposure(stage: &StageReading) -> String {
+/// How far a stage has come, in words; once a rollout is over, how far it came.
+pub(super) fn exposure(view: &RolloutView) -> String {
+    let figures = &view.assessment;
+    let (has, went) = (figures.on_target, figures.sent_back);
+    if !is_live(view) && has == 0 && went > 0 {
+        let were = if went == 1 { "was" } else { "were" };
+        return format!(
+            "{} had the new version and {were} sent back.",
+            devices(went as u64)
+        );
+    }
+    if !is_live(view) {
+        let have = if has == 1 { "has" } else { "have" };
+        return format!("{} {have} the new version.", devices(has as u64));
+    }
     let StageReading {
         assigned,
         running,
         exposed,
         needed,
         ..
-    } = stage;
+    } = &figures.stage;
     let have = if *assigned == 1 { "has" } else { "have" };
     format!(
         "{} of this stage {have} been given the new version: {running} running it, {exposed} for long enough; going \
@@ -139,14 +165,26 @@ pub(super) fn headline(view: &RolloutView) -> String {
 
 /// What happened to a device.
 pub(super) fn event(view: &EventView) -> String {
-    let name = serde_json::to_value(view.kind).ok();
-    let name = name
-        .as_ref()
-        .and_then(|name| name.as_str())
-        .unwrap_or("event")
-        .replace('_', " ");
+    let name = match view.kind {
+        EventKind::Started => "agent started",
+        EventKind::DownloadStarted => "download began",
+        EventKind::DownloadRefused => "download refused",
+        EventKind::Verified => "download verified",
+        EventKind::SelfTestPassed => "self-test passed",
+        EventKind::SelfTestFailed => "self-test failed",
+        EventKind::Activated => "answers from the new version",
+        EventKind::Confirmed => "keeps the new version",
+        EventKind::FellBack => "went back by itself",
+        EventKind::RolledBack => "was sent back",
+        EventKind::CrashLoop => "crashed again and again",
+        EventKind::MetadataRefused => "metadata refused",
+        EventKind::StorageFull => "storage full",
+        EventKind::CascadeOpen => "gave the cloud up for a while",
+        EventKind::CascadeClosed => "the cloud answers again",
+        _ => "event",
+    };
     if view.detail.is_empty() {
-        name
+        name.to_owned()
     } else {
         format!("{name}: {}", view.detail)
     }

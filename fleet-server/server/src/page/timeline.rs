@@ -61,18 +61,18 @@ pub(super) async fn lines(
 fn sentences(entry: &Entry, several: bool) -> Vec<String> {
     let body: serde_json::Value = serde_json::from_str(&entry.body).unwrap_or_default();
     let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-    let listed = || {
-        let list = body["sentences"].as_array().cloned().unwrap_or_default();
-        list.into_iter()
-            .filter_map(|sentence| sentence.as_str().map(str::to_owned))
+    let texts = |field: &str| -> Vec<String> {
+        let list = body[field].as_array().into_iter().flatten();
+        list.filter_map(|text| text.as_str().map(str::to_owned)).collect()
     };
     let line = match entry.kind.as_str() {
         "rollout.planned" | "newcomers.recalled" if several && !text("name").is_empty() => {
-            return listed()
+            return texts("sentences")
+                .iter()
                 .map(|sentence| format!("{}: {sentence}", text("name")))
                 .collect();
         }
-        "rollout.planned" | "newcomers.recalled" | "newcomers.assigned" => return listed().collect(),
+        "rollout.planned" | "newcomers.recalled" | "newcomers.assigned" => return texts("sentences"),
         "rollout.created" => format!(
             "{} starts rolling out {} {} over {}",
             text("operator"),
@@ -96,13 +96,65 @@ fn sentences(entry: &Entry, several: bool) -> Vec<String> {
                 text("why")
             )
         }
-        "alias.set" => format!(
-            "{} sets the alias {}:{}",
+        "alias.set" => {
+            // Entries of the first servers name the version by its digest alone.
+            let version = match text("version") {
+                version if version.is_empty() => text("digest").chars().take(8).collect(),
+                version => version,
+            };
+            format!(
+                "{} makes {version} the {} of {}",
+                text("operator"),
+                text("alias"),
+                text("name")
+            )
+        }
+        "alias.removed" => format!(
+            "{} takes the alias {} from {}",
             text("operator"),
-            text("name"),
-            text("alias")
+            text("alias"),
+            text("name")
         ),
-        kind => kind.to_owned(),
+        "metadata.updated" => format!(
+            "{} renews metadata of the {} repository: {}",
+            text("operator"),
+            text("repository"),
+            texts("files").join(", ")
+        ),
+        // Of a later server: its name is all that is known of it.
+        kind => kind.replace(['.', '_'], " "),
     };
     vec![line]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_store::ledger::{GENESIS, NewEntry, chain};
+    use serde_json::json;
+
+    #[test]
+    fn every_kind_of_entry_has_words() {
+        let check = |kind: &str, body: serde_json::Value, words: &str| {
+            let new = NewEntry {
+                rollout: None,
+                at: 0,
+                kind: kind.to_owned(),
+                body: body.to_string(),
+            };
+            assert_eq!(sentences(&chain(new, 1, GENESIS, GENESIS), false), [words]);
+        };
+        let alias = json!({ "operator": "ann", "name": "magika", "alias": "champion", "version": "v2", "digest": "ab" });
+        check("alias.set", alias, "ann makes v2 the champion of magika");
+        let old =
+            json!({ "operator": "ann", "name": "magika", "alias": "champion", "digest": "0123456789ab" });
+        check("alias.set", old, "ann makes 01234567 the champion of magika");
+        let gone = json!({ "operator": "ann", "name": "magika", "alias": "champion" });
+        check("alias.removed", gone, "ann takes the alias champion from magika");
+        let renewed =
+            json!({ "operator": "ann", "repository": "image", "files": ["2.root.json", "3.root.json"] });
+        let words = "ann renews metadata of the image repository: 2.root.json, 3.root.json";
+        check("metadata.updated", renewed, words);
+        check("something.of_later", json!({}), "something of later");
+    }
 }

@@ -367,6 +367,7 @@ pub(crate) struct Device {
     pub(crate) sequence: u64,
     pub(crate) outbox: Vec<Record>,
     pub(crate) nonce: u64,
+    pub(crate) runtime: RuntimeInfo,
 }
 
 impl Device {
@@ -385,6 +386,7 @@ impl Device {
             sequence: 0,
             outbox: Vec::new(),
             nonce: u64::from(seed) << 32,
+            runtime: runtime(),
         }
     }
 
@@ -428,7 +430,7 @@ impl Device {
             token: token.into(),
             public_key: self.signer.public_key().ed25519_bytes().unwrap(),
             hardware: hardware(),
-            runtime: runtime(),
+            runtime: self.runtime.clone(),
         };
         self.send(fleet, "POST", api::ENROL, &encode(&request))
     }
@@ -444,7 +446,7 @@ impl Device {
                 image_root_version: 1,
                 director_root_version: 1,
                 release_floor: 0,
-                runtime: runtime(),
+                runtime: self.runtime.clone(),
                 dropped_records: 0,
             },
             records: self.outbox.clone(),

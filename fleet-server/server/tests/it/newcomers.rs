@@ -177,3 +177,36 @@ fn a_title_given_by_hand_moves_nobody_past_the_gates() {
     let mut device = fleet.enrol_with(1, v1);
     assert_eq!(told(&idle(&fleet, &mut device)), None);
 }
+
+/// A device that is told nothing says why, wherever it is shown.
+#[test]
+fn who_is_left_out_is_shown_with_the_reason() {
+    let (fleet, _devices, v1, _) = completed();
+    let mut late = fleet.enrol(7);
+    late.runtime.operators = vec![":Relu".into()];
+    late.active = Some(sanderling_wire::ActiveImage {
+        digest: v1,
+        rollout: None,
+        confirmed: true,
+    });
+    assert_eq!(told(&idle(&fleet, &mut late)), None);
+    let path = format!("/v1/devices/{}", late.id);
+    let why = "the runtime lacks the operator :Conv";
+    let shown = fleet.get(&path)["left_out"].as_str().unwrap().to_owned();
+    assert_eq!(shown, format!("it does not get magika v2, the champion: {why}"));
+    let page = || {
+        Browser::login(&fleet)
+            .get(&format!("/devices/{}", late.id))
+            .text()
+    };
+    assert!(page().contains(&shown), "{}", page());
+    // A rollout that is under way leaves it out for the same reason.
+    fleet.publish("v3", &[]);
+    fleet.post("/v1/rollouts", json!({ "target": "magika@v3" }));
+    fleet.wait_event(2, "exclude");
+    let shown = fleet.get(&path)["left_out"].as_str().unwrap().to_owned();
+    assert_eq!(shown, format!("it is left out of rollout 2: {why}"));
+    assert!(page().contains(&shown), "{}", page());
+    fleet.post(&format!("{path}/decommission"), json!({}));
+    assert_eq!(fleet.get(&path)["left_out"], Value::Null);
+}

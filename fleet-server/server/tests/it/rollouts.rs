@@ -1,6 +1,7 @@
 //! Rollouts through the API: evidence moves them, evidence stops them, operators command them.
 
 use crate::fixture::{Device, Fleet};
+use crate::page::Browser;
 use sanderling_store::{Change, SqliteOptions, SqliteStore, Store as _};
 use sanderling_trust::{DirectorTargets, Mode};
 use sanderling_wire::{Arm, Digest, EventKind, Phase, RolloutId};
@@ -125,6 +126,22 @@ fn disagreement_stops_and_rolls_back() {
     assert!(view["reason"].as_str().unwrap().contains("40 of 50"), "{view}");
     round(&fleet, &mut devices);
     assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
+    // What the stage showed stays, though nobody has the version any more.
+    let view = fleet.get("/v1/rollouts/1");
+    let shown = view["inference"].as_str().unwrap();
+    assert!(
+        shown.ends_with("1 device had v2 and was sent back; until then 40 of 50 answers differed from v1"),
+        "{shown}"
+    );
+    let page = Browser::login(&fleet).get("/rollouts/1").text();
+    for (words, there) in [
+        (shown, true),
+        ("1 device had the new version and was sent back.", true),
+        ("going on asks for", false),
+        ("rules out nothing", false),
+    ] {
+        assert_eq!(page.contains(words), there, "{words}: {page}");
+    }
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! What keeps a server from starting is said in words that help.
 
-use crate::fixture::Fleet;
+use crate::fixture::{Fleet, real_now};
+use crate::page::Browser;
 use sanderling_server::{Server, ServerConfig, ServerError};
+use sanderling_trust::{Change, Limits, RootPin, Roots, TrustedSet, UnixTime};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
 
 #[test]
 fn a_taken_port_is_named() {
@@ -173,4 +178,143 @@ fn serves_tls_where_it_has_a_certificate() {
         answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"),
         "{answer}"
     );
+}
+
+/// The database was lost, or a part of another data folder was copied: no empty fleet takes its place.
+#[test]
+fn images_without_their_database_are_refused() {
+    let mut fleet = Fleet::new();
+    fleet.publish("v1", &[]);
+    fleet.server.take().unwrap().stop().unwrap();
+    let data = fleet.folder.path().join("data");
+    let away = fleet.folder.path().join("away");
+    fs::create_dir(&away).unwrap();
+    for entry in fs::read_dir(&data).unwrap() {
+        let name = entry.unwrap().file_name();
+        if name.to_string_lossy().starts_with("fleet.db") {
+            fs::rename(data.join(&name), away.join(&name)).unwrap();
+        }
+    }
+    let refused = || {
+        let error = Server::start_blocking(fleet.config()).unwrap_err();
+        let words = error.to_string();
+        assert!(matches!(error, ServerError::Data { .. }), "{words}");
+        assert!(
+            words.contains("1 bundle") && words.contains("Restore fleet.db"),
+            "{words}"
+        );
+    };
+    refused();
+    assert!(!data.join("fleet.db").exists(), "nothing was put in its place");
+    // An empty database that somebody's first try left behind is none.
+    fs::write(data.join("fleet.db"), b"").unwrap();
+    refused();
+    refused();
+    fs::rename(data.join("images"), fleet.folder.path().join("images")).unwrap();
+    fleet.start(|_| {});
+    fleet.server.take().unwrap().stop().unwrap();
+    // The whole of it is welcome again.
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&away, &data).unwrap();
+    fs::rename(fleet.folder.path().join("images"), data.join("images")).unwrap();
+    fleet.start(|_| {});
+    assert_eq!(fleet.get("/v1/versions").as_array().map(Vec::len), Some(1));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (entry, name) = (entry.as_ref().unwrap(), entry.as_ref().unwrap().file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// What a device makes of the server's newest timestamp.
+fn update(images: &mut TrustedSet, fleet: &Fleet) -> u64 {
+    let answer = fleet.call("GET", "/v1/tuf/image/timestamp.json", Value::Null);
+    let updated = images.update_timestamp(&answer.body, UnixTime(fleet.now()));
+    assert_eq!(updated, Ok(Change::Updated));
+    images.timestamp().unwrap().header.version
+}
+
+/// A backup knows nothing of the numbers given out after it; devices have seen them.
+#[test]
+fn a_restored_database_goes_past_what_devices_have_seen() {
+    let mut fleet = Fleet::new();
+    let image = fleet.publish("v1", &[]);
+    let root = crate::fixture::read(&fleet.keys().join("image/1.root.json"));
+    let pin = RootPin::of(Roots::Production, &root);
+    let mut images = TrustedSet::new(&pin, &root, Limits::default()).unwrap();
+    update(&mut images, &fleet);
+    fleet.server.take().unwrap().stop().unwrap();
+    let (data, backup) = (
+        fleet.folder.path().join("data"),
+        fleet.folder.path().join("backup"),
+    );
+    copy(&data, &backup);
+    fleet.start(|_| {});
+    let mut device = fleet.enrol_with(1, image);
+    for _ in 0..5 {
+        fleet.advance(7);
+        fleet.restart();
+        update(&mut images, &fleet);
+        device.check_in(&fleet);
+    }
+    let seen = (
+        images.timestamp().unwrap().header.version,
+        device.director_version,
+    );
+    fleet.server.take().unwrap().stop().unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&backup, &data).unwrap();
+    fleet.advance(60);
+    fleet.start(|_| {});
+    assert!(update(&mut images, &fleet) > seen.0);
+    // The device is new to the backup. Enrolled again, it takes the documents that come, as their version is past its own.
+    let mut again = fleet.enrol(1);
+    std::mem::swap(&mut again.director, &mut device.director);
+    again.director_version = device.director_version;
+    again.nonce += 1_000;
+    let (_, document) = again.check_in(&fleet);
+    assert!(document.header.version > seen.1);
+    assert!(document.image_timestamp_version > seen.0);
+}
+
+#[test]
+fn what_expires_is_told_a_week_ahead() {
+    let mut fleet = Fleet::new();
+    fleet.publish("v1", &[]);
+    let ready = |fleet: &Fleet| fleet.call("GET", "/readyz", Value::Null).text();
+    assert_eq!(ready(&fleet), "ready\n");
+    // The list of targets is good for 30 days, the roots for a year.
+    fleet.advance(24 * 86_400);
+    let said = ready(&fleet);
+    assert!(
+        said.starts_with("ready\n") && said.contains("expires within 6 days"),
+        "{said}"
+    );
+    assert!(
+        said.contains("list of targets") && !said.contains("root"),
+        "{said}"
+    );
+    let page = Browser::login(&fleet).get("/").text();
+    assert!(page.contains("expires within 6 days"), "{page}");
+    // Once all has expired, a server starts and says so.
+    fleet
+        .clock
+        .store(real_now() + 3_000 * 86_400, std::sync::atomic::Ordering::Relaxed);
+    fleet.restart();
+    let said = ready(&fleet);
+    for what in [
+        "image repository's root",
+        "director's root",
+        "snapshot",
+        "list of targets",
+    ] {
+        assert!(said.contains(&format!("{what} has expired")), "{said}");
+    }
 }

@@ -6,7 +6,7 @@
 //! one more passive pass between two groups. Little is left to copy then, and the next write begins the log anew.
 
 use crate::Heads;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Connection as _, Row, SqliteConnection};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,13 +28,24 @@ impl Finish {
     }
 }
 
-/// Runs until the writer is gone.
+/// Runs until the writer is gone, then closes the connection.
 pub(super) async fn run(mut connection: SqliteConnection, mut heads: watch::Receiver<Heads>, finish: Finish) {
     while heads.changed().await.is_ok() {
-        tokio::time::sleep(PAUSE).await;
+        let gone = async { while heads.changed().await.is_ok() {} };
+        if tokio::time::timeout(PAUSE, gone).await.is_ok() {
+            break;
+        }
         if pass(&mut connection).await > LONG {
             finish.0.store(true, Ordering::Relaxed);
         }
+    }
+    close(connection).await;
+}
+
+/// Closes a connection that nobody uses any more.
+pub(super) async fn close(connection: SqliteConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "a connection to the database could not be closed");
     }
 }
 

@@ -60,7 +60,8 @@ impl SqliteOptions {
 #[derive(Debug)]
 pub struct SqliteStore {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// The writer, and the task that moves the log into the database.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
     readers: SqlitePool,
     heads: watch::Receiver<Heads>,
 }
@@ -120,11 +121,12 @@ impl SqliteStore {
         let (jobs, queue) = mpsc::channel(options.queue.max(1));
         let (ticker, heads) = watch::channel(heads);
         let finish = checkpoint::Finish::default();
-        tokio::spawn(checkpoint::run(beside, heads.clone(), finish.clone()));
-        let writer = tokio::spawn(writer::run(connection, queue, ticker, options.gather, finish));
+        let checkpoints = checkpoint::run(beside, heads.clone(), finish.clone());
+        let writer = writer::run(connection, queue, ticker, options.gather, finish);
+        let tasks = vec![tokio::spawn(writer), tokio::spawn(checkpoints)];
         Ok(Self {
             jobs: Mutex::new(Some(jobs)),
-            writer: Mutex::new(Some(writer)),
+            tasks: Mutex::new(tasks),
             readers,
             heads,
         })
@@ -172,15 +174,18 @@ impl Store for SqliteStore {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .take();
             drop(jobs);
-            let writer = self
-                .writer
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .take();
-            if let Some(writer) = writer {
-                writer.await.map_err(|_| StoreError::Closed)?;
-            }
+            let tasks = {
+                let mut tasks = self
+                    .tasks
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                std::mem::take(&mut *tasks)
+            };
             self.readers.close().await;
+            // Whichever writing connection is the last one moves the log into the database and takes it away.
+            for task in tasks {
+                task.await.map_err(|_| StoreError::Closed)?;
+            }
             Ok(())
         })
     }

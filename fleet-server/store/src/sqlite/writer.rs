@@ -80,6 +80,7 @@ pub(super) async fn run(
             checkpoint::pass(&mut connection).await;
         }
     }
+    checkpoint::close(connection).await;
 }
 
 /// Does the jobs in one transaction, then answers them all.

@@ -120,6 +120,9 @@ fn text(device: &DeviceView) -> String {
     if let (Some(rollout), Some(arm)) = (device.rollout, device.arm) {
         text += &format!("rollout {rollout}, {arm:?} arm\n");
     }
+    if let Some(why) = &device.left_out {
+        text += &format!("{why}\n");
+    }
     for (image, totals) in &device.serving {
         text += &format!(
             "answers from {image}: {}\n",

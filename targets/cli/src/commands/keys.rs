@@ -35,7 +35,7 @@ pub(crate) struct Init {
     #[arg(long, default_value_t = 2, value_name = "N")]
     threshold: u32,
     /// Days until the roots expire.
-    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    #[arg(long, default_value_t = 365, value_name = "DAYS", value_parser = crate::commands::days)]
     expires_days: u64,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Sign {
     #[arg(long)]
     name: Option<String>,
     /// Days until the list of targets expires.
-    #[arg(long, default_value_t = 90, value_name = "DAYS")]
+    #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = crate::commands::days)]
     expires_days: u64,
 }
 

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 #[command(
     after_help = "A bundle: structure and every hash. No signature: those are the repository's.\n\
-    A repository (a folder with the timestamp that a server signed): the chain from its pinned first root to the list of targets.\n\n\
+    A repository (your own, or a mirror of a server's): the chain from its pinned first root to the list of targets. Your own \
+    has no timestamp before a server has published it; then its newest snapshot is looked at, and that is said.\n\n\
     Examples:\n  sanderling verify magika-2.sdl\n  sanderling verify mirror --root <SHA-256 of 1.root.json, as `keys show` prints it>"
 )]
 pub(crate) struct Verify {
@@ -38,6 +39,8 @@ struct VerifiedBundle {
 #[derive(Serialize)]
 struct VerifiedRepo {
     pinned: bool,
+    /// Whether a server has put a timestamp to it.
+    timestamped: bool,
     files: Vec<VerifiedFile>,
     targets: Vec<String>,
 }
@@ -84,6 +87,7 @@ impl Verify {
             .collect();
         let verified = VerifiedRepo {
             pinned: self.root.is_some(),
+            timestamped: report.timestamped,
             files,
             targets: report.targets,
         };
@@ -109,6 +113,10 @@ fn text_of_repo(repo: &VerifiedRepo) -> String {
         );
     }
     text += &format!("targets: {}\n", repo.targets.join(", "));
+    if !repo.timestamped {
+        text +=
+            "note: not timestamped yet: a server adds that at `rollout publish`; no device installs before\n";
+    }
     if !repo.pinned {
         text += "note: no --root given, so the folder's own first root was believed\n";
     }

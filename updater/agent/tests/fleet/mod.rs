@@ -165,6 +165,8 @@ pub struct Fleet {
     director_key: u8,
     pub director_version: u64,
     pub wanted: Option<Wanted>,
+    /// Documents put the device into the control arm.
+    pub control: bool,
     pub faults: BTreeMap<Kind, VecDeque<Fault>>,
     pub next_check_in_s: u32,
     pub mqtt: Option<MqttEndpoint>,
@@ -194,6 +196,7 @@ impl Fleet {
             director_key: DIRECTOR_KEY,
             director_version: 0,
             wanted: None,
+            control: false,
             faults: BTreeMap::new(),
             next_check_in_s: 10,
             mqtt: None,
@@ -343,7 +346,7 @@ impl Fleet {
         let rollout = self.wanted.as_ref().and_then(|wanted| {
             Some(RolloutAssignment {
                 rollout: RolloutId(wanted.rollout?),
-                arm: Arm::Target,
+                arm: if self.control { Arm::Control } else { Arm::Target },
                 mode: wanted.mode,
                 ledger_head: Digest([9; 32]),
             })

@@ -118,9 +118,11 @@ impl Header {
         ])
     }
 
+    /// Checks that the metadata of `role` may still be installed by.
+    ///
     /// # Errors
     /// [`TrustError::Expired`] from the moment of `expires` on: metadata must expire after `now`.
-    pub(crate) fn check_fresh(&self, role: Role, now: UnixTime) -> Result<(), TrustError> {
+    pub fn check_fresh(&self, role: Role, now: UnixTime) -> Result<(), TrustError> {
         if self.expires > now {
             return Ok(());
         }
@@ -236,7 +238,7 @@ impl MetaFile {
     ///
     /// # Errors
     /// [`TrustError::Length`], [`TrustError::Hash`], [`TrustError::UnknownHash`].
-    pub(crate) fn verify(&self, what: &str, bytes: &[u8]) -> Result<(), TrustError> {
+    pub fn verify(&self, what: &str, bytes: &[u8]) -> Result<(), TrustError> {
         let found = bytes.len() as u64;
         if let Some(expected) = self.length.filter(|expected| *expected != found) {
             return Err(TrustError::Length {
