@@ -84,6 +84,12 @@ pub(crate) fn start_logging(verbose: u8, json: bool) {
     }
 }
 
+/// A number of things: `1 device`, `3 devices`. A plural that is not made with an s is written out by its caller.
+pub(crate) fn count(n: u64, thing: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{s}")
+}
+
 /// A size for people.
 pub(crate) fn bytes(n: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB"];

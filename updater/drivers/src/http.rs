@@ -5,7 +5,7 @@
 
 use crate::error::DriverError;
 use sanderling_agent::{HttpRequest, Method, RequestId, ResponseHead, TransportError};
-use sanderling_wire::EnrolmentString;
+use sanderling_wire::{EnrolmentString, api};
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -197,6 +197,7 @@ fn head(response: &Response<Body>) -> ResponseHead {
         status: response.status().as_u16(),
         range_start: range.and_then(|start| start.trim().parse().ok()),
         retry_after_s: text("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+        decommissioned_at: text(api::DECOMMISSIONED_AT).and_then(|at| at.trim().parse().ok()),
     }
 }
 
