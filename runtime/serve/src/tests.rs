@@ -88,16 +88,37 @@ fn inputs_leave_the_machine_by_tls_only() {
     for url in [
         "http://models.example",
         "HTTP://10.0.0.1:8600",
-        "http://127.0.0.1:80@models.example",
         "http://127.0.0.1.models.example",
-        "models.example",
-        "",
+        "http://localhost.models.example:80/v2",
+        "http://[::ffff:10.0.0.1]",
+        "http://0.0.0.0",
     ] {
         let refused = HttpEndpoint::new(url, None).err();
         assert!(
             matches!(refused, Some(ServeError::InsecureEndpoint { .. })),
             "{url}"
         );
+    }
+    for url in [
+        "http://127.0.0.1:80@models.example",
+        "http://localhost:pass@models.example/v2",
+        "http://[::1]@models.example",
+        "http://models.example@127.0.0.1",
+        "https://user:secret@models.example",
+        "http://127.0.0.1#@models.example",
+        "http://127.0.0.1?@models.example",
+        "http://127.0.0.1/@models.example",
+        "http://127.0.0.1\\@models.example",
+        "https://models.example?key=1",
+        "http://127.0.0.1:80:80",
+        "https://",
+        "ftp://127.0.0.1",
+        "models.example",
+        "",
+    ] {
+        let refused = HttpEndpoint::new(url, None).unwrap_err();
+        assert!(matches!(refused, ServeError::EndpointAddress { .. }), "{url}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
     }
 }
 

@@ -29,7 +29,7 @@ impl ServerArgs {
         let path = self.token_file.as_deref().context(
             "the server wants an operator's token: give --token-file (a server on loopback keeps one in DATA/operator.token)",
         )?;
-        Ok(Client::new(&self.server, &read_token(path)?))
+        Ok(Client::new(&self.server, &read_token(path)?)?)
     }
 }
 
