@@ -168,13 +168,13 @@ impl Client {
     /// [`ClientError`].
     pub fn devices(&self) -> Result<Vec<DeviceView>, ClientError> {
         let mut devices = Vec::new();
-        let mut path = "/v1/devices".to_string();
+        let mut path = "/v1/devices?limit=1000".to_string();
         // Bounded: each page ends at a greater id than the one before.
         loop {
             let page: DevicePage = self.get(&path, Duration::ZERO)?;
             devices.extend(page.devices);
             match page.next {
-                Some(after) => path = format!("/v1/devices?after={after}"),
+                Some(after) => path = format!("/v1/devices?limit=1000&after={after}"),
                 None => return Ok(devices),
             }
         }
