@@ -567,7 +567,8 @@ fn a_state_that_lost_its_enrolment_is_not_a_new_one() {
         config.enrolment = config.enrolment.filter(|_| given);
         Device::start(FaultyStorage::new(held, None), config, device.now, 1).map(drop)
     };
-    let damaged: [&[(&str, Option<&[u8]>)]; 4] = [
+    type Blobs = &'static [(&'static str, Option<&'static [u8]>)];
+    let damaged: [Blobs; 4] = [
         &[("enrolment", Some(b"sdl1:AAAA"))],
         &[("enrolment", Some(&[0xff; 40]))],
         &[("enrolment", Some(b"")), ("enrolled", None)],
@@ -614,11 +615,10 @@ fn a_decommissioned_device_says_so_and_goes_on_answering() {
     (0..20).for_each(|_| fleet.fault(Kind::CheckIn, Fault::Status(410)));
     let at = Some(fleet::DECOMMISSIONED_AT);
     let said = |device: &Device| {
-        let told = device.reports.iter().find_map(|report| match report {
+        device.reports.iter().find_map(|report| match report {
             Report::Trouble(trouble @ Trouble::Decommissioned { .. }) => Some(trouble.clone()),
             _ => None,
-        });
-        told
+        })
     };
     assert!(device.run_till(&mut fleet, 600, |device, _| said(device).is_some()));
     let told = said(&device).unwrap();

@@ -7,6 +7,7 @@
 use sanderling_core::{Graph, Node};
 
 use super::Context;
+use super::edit::Uses;
 use crate::error::CompileError;
 
 /// Results up to this many bytes are always stored.
@@ -14,6 +15,7 @@ const SMALL_BYTES: usize = 1 << 14;
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     let mut facts = cx.infer(graph)?;
+    let uses = Uses::of(graph);
     let mut folded = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {
@@ -25,7 +27,7 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
             .sum();
         let fits = after <= SMALL_BYTES.max(bytes_read(graph, &node));
         // An output of the graph must have a writer.
-        if !known || !fits || outputs().any(|id| graph.outputs.contains(id)) {
+        if !known || !fits || outputs().any(|id| uses.is_given_out(*id)) {
             kept.push(node);
             continue;
         }
