@@ -1,9 +1,9 @@
 //! `sanderling rollout`.
 
+use crate::commands::files;
 use crate::commands::operator::{ServerArgs, ago, with_command};
 use crate::commands::sign::release_of;
 use crate::out::{Out, bytes};
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_ledger};
 use sanderling_client::{Client, Publish, RolloutCommand};
@@ -178,8 +178,7 @@ impl Rollout {
                 parent,
                 alias,
             } => {
-                let data =
-                    std::fs::read(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+                let data = files::read(&bundle, files::MAX_BUNDLE)?;
                 let (default_name, _) = release_of(&bundle, &data)?;
                 let target = name.unwrap_or(default_name);
                 let publish = Publish {
