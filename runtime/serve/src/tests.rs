@@ -1,7 +1,5 @@
 use crate::protocol::{TensorData, TensorMetadata};
 use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server};
-use sanderling_bundle::{BundleBuilder, Dim as SpecDim, Manifest, ValueSpec};
-use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
 use sanderling_session::{DType, Tensor};
 use serde_json::json;
 use std::path::Path;
@@ -21,7 +19,7 @@ fn tensors_round_trip() {
         Tensor::from_slice(&[2, 2], &[1.5f32, -2.0, 0.0, 1e-30]).unwrap(),
         Tensor::from_slice(&[3], &[i64::MIN, 0, i64::MAX]).unwrap(),
         Tensor::from_slice(&[2], &[0u8, 255]).unwrap(),
-        Tensor::from_bytes(sanderling_session::DType::Bool, &[2], &[0, 1]).unwrap(),
+        Tensor::from_bytes(DType::Bool, &[2], &[0, 1]).unwrap(),
     ] {
         let sent = TensorData::from_view("x", tensor.view()).unwrap();
         let text = serde_json::to_string(&sent).unwrap();
@@ -142,47 +140,11 @@ fn other_machines_are_served_only_where_asked_for() {
     assert!(refused(options(Some("token"), true)).is_none());
 }
 
-/// A bundle with y = softmax(x), x [1, 2], as model `tiny`.
+/// The toy model as `tiny`.
 fn tiny_model(folder: &Path) -> ModelSource {
-    let mut graph = Graph::default();
-    let [x, y] = ["x", "y"].map(|name| {
-        graph.add_value(Value {
-            name: name.into(),
-            ty: Some(TensorType {
-                dtype: DType::F32,
-                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
-            }),
-            constant: None,
-        })
-    });
-    graph.nodes = vec![Node {
-        op_type: "Softmax".into(),
-        opset: 13,
-        inputs: vec![Some(x)],
-        outputs: vec![Some(y)],
-        ..Node::default()
-    }];
-    (graph.inputs, graph.outputs) = (vec![x], vec![y]);
-    let spec = |name: &str| ValueSpec {
-        name: name.into(),
-        dtype: DType::F32,
-        dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
-        range: None,
-        layout: None,
-        semantic: None,
-    };
-    let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
-    let mut builder = BundleBuilder::new(Manifest {
-        name: "tiny".into(),
-        version: "1".into(),
-        inputs: vec![spec("x")],
-        outputs: vec![spec("y")],
-        operators: vec!["ai.onnx:Softmax".into()],
-        ..Manifest::default()
-    });
-    builder.plan("any", bytes).unwrap();
+    let bundle = sanderling_support::bundle(sanderling_support::manifest("tiny"), "any", None);
     let path = folder.join("tiny.sdl");
-    std::fs::write(&path, builder.finish().unwrap()).unwrap();
+    std::fs::write(&path, bundle).unwrap();
     ModelSource {
         name: "tiny".into(),
         version: "1".into(),
