@@ -50,6 +50,9 @@ pub struct DeviceView {
     /// Its id.
     #[schema(value_type = String)]
     pub id: DeviceId,
+    /// What the operator called it when its enrolment string was made; may be empty.
+    #[serde(default)]
+    pub label: String,
     /// Its kind of hardware.
     #[schema(value_type = String)]
     pub hardware: HardwareId,

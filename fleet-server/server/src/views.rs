@@ -77,6 +77,7 @@ pub(crate) fn device_view(
     let id: DeviceId = device.id;
     DeviceView {
         id,
+        label: device.label,
         hardware: device.hardware,
         enrolled_at: device.enrolled_at,
         decommissioned_at: device.decommissioned_at,

@@ -71,6 +71,26 @@ async fn enrolled(store: &SqliteStore, n: u8) -> DeviceId {
     store.enrol(enrolment(n, n)).await.unwrap().device
 }
 
+#[tokio::test]
+async fn a_device_is_called_what_its_newest_enrolment_says() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let label = async || store.device(device).await.unwrap().unwrap().device.label;
+    assert_eq!(label().await, "token 1");
+    let unnamed = NewToken {
+        label: String::new(),
+        ..token(2)
+    };
+    store
+        .commit(vec![Change::AddToken(unnamed), Change::AddToken(token(3))])
+        .await
+        .unwrap();
+    store.enrol(enrolment(2, 1)).await.unwrap();
+    assert_eq!(label().await, "token 1");
+    store.enrol(enrolment(3, 1)).await.unwrap();
+    assert_eq!(label().await, "token 3");
+}
+
 fn serving(sequence: u64, answers: u64) -> Record {
     let window = ServingWindow {
         image: image(1),

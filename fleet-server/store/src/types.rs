@@ -12,6 +12,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Its Ed25519 public key.
     pub public_key: [u8; 32],
+    /// What the operator called it when the enrolment string was made; may be empty.
+    pub label: String,
     /// The kind of hardware it said it is.
     pub hardware: HardwareId,
     /// When it enrolled.

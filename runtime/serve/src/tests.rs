@@ -1,8 +1,6 @@
 use crate::protocol::{InferRequest, TensorMetadata};
 use crate::worker::{Worker, serve};
 use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server, TensorData};
-use sanderling_bundle::{BundleBuilder, Dim as SpecDim, Manifest, ValueSpec};
-use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
 use sanderling_session::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -115,16 +113,37 @@ fn inputs_leave_the_machine_by_tls_only() {
     for url in [
         "http://models.example",
         "HTTP://10.0.0.1:8600",
-        "http://127.0.0.1:80@models.example",
         "http://127.0.0.1.models.example",
-        "models.example",
-        "",
+        "http://localhost.models.example:80/v2",
+        "http://[::ffff:10.0.0.1]",
+        "http://0.0.0.0",
     ] {
         let refused = HttpEndpoint::new(url, None).err();
         assert!(
             matches!(refused, Some(ServeError::InsecureEndpoint { .. })),
             "{url}"
         );
+    }
+    for url in [
+        "http://127.0.0.1:80@models.example",
+        "http://localhost:pass@models.example/v2",
+        "http://[::1]@models.example",
+        "http://models.example@127.0.0.1",
+        "https://user:secret@models.example",
+        "http://127.0.0.1#@models.example",
+        "http://127.0.0.1?@models.example",
+        "http://127.0.0.1/@models.example",
+        "http://127.0.0.1\\@models.example",
+        "https://models.example?key=1",
+        "http://127.0.0.1:80:80",
+        "https://",
+        "ftp://127.0.0.1",
+        "models.example",
+        "",
+    ] {
+        let refused = HttpEndpoint::new(url, None).unwrap_err();
+        assert!(matches!(refused, ServeError::EndpointAddress { .. }), "{url}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
     }
 }
 
@@ -148,47 +167,11 @@ fn other_machines_are_served_only_where_asked_for() {
     assert!(refused(options(Some("token"), true)).is_none());
 }
 
-/// A bundle with y = softmax(x), x [1, 2], as model `tiny`.
+/// The toy model as `tiny`.
 fn tiny_model(folder: &Path) -> ModelSource {
-    let mut graph = Graph::default();
-    let [x, y] = ["x", "y"].map(|name| {
-        graph.add_value(Value {
-            name: name.into(),
-            ty: Some(TensorType {
-                dtype: DType::F32,
-                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
-            }),
-            constant: None,
-        })
-    });
-    graph.nodes = vec![Node {
-        op_type: "Softmax".into(),
-        opset: 13,
-        inputs: vec![Some(x)],
-        outputs: vec![Some(y)],
-        ..Node::default()
-    }];
-    (graph.inputs, graph.outputs) = (vec![x], vec![y]);
-    let spec = |name: &str| ValueSpec {
-        name: name.into(),
-        dtype: DType::F32,
-        dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
-        range: None,
-        layout: None,
-        semantic: None,
-    };
-    let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
-    let mut builder = BundleBuilder::new(Manifest {
-        name: "tiny".into(),
-        version: "1".into(),
-        inputs: vec![spec("x")],
-        outputs: vec![spec("y")],
-        operators: vec!["ai.onnx:Softmax".into()],
-        ..Manifest::default()
-    });
-    builder.plan("any", bytes).unwrap();
+    let bundle = sanderling_support::bundle(sanderling_support::manifest("tiny"), "any", None);
     let path = folder.join("tiny.sdl");
-    std::fs::write(&path, builder.finish().unwrap()).unwrap();
+    std::fs::write(&path, bundle).unwrap();
     ModelSource {
         name: "tiny".into(),
         version: "1".into(),

@@ -6,10 +6,10 @@ mod fleet;
 
 use device::{Device, medium};
 use fleet::{DIRECTOR_KEY, Fault, Fleet, Kind, MALLORY, digest, image};
-use sanderling_agent::{Action, AgentError, Input, Now, Paired, Report};
+use sanderling_agent::{Action, Agent, AgentError, Input, Now, Paired, Report, Trouble};
 use sanderling_slots::sim::FaultyStorage;
-use sanderling_slots::{MemoryStorage, Region, Slot};
-use sanderling_trust::{Mode, UnixTime};
+use sanderling_slots::{MemoryStorage, Region, Slot, Storage};
+use sanderling_trust::{Ed25519Signer, Mode, UnixTime};
 use sanderling_wire::{DeviceId, EventKind, PairedOutcome, Phase, RecordBody, RolloutId};
 
 fn fleet(versions: &[u8]) -> Fleet {
@@ -549,6 +549,90 @@ fn a_state_belongs_to_one_fleet() {
         .err()
         .unwrap();
     assert_eq!(error, AgentError::NotEnrolled);
+}
+
+#[test]
+fn a_state_that_lost_its_enrolment_is_not_a_new_one() {
+    let (fleet, mut device) = on(1);
+    let held = device.agent.storage().live().clone();
+    let start = |blobs: &[(&str, Option<&[u8]>)], given: bool| {
+        let mut held = held.clone();
+        for (name, bytes) in blobs {
+            match bytes {
+                Some(bytes) => held.write_blob(name, bytes).unwrap(),
+                None => held.remove_blob(name).unwrap(),
+            }
+        }
+        let mut config = Device::config(&fleet);
+        config.enrolment = config.enrolment.filter(|_| given);
+        Device::start(FaultyStorage::new(held, None), config, device.now, 1).map(drop)
+    };
+    type Blobs = &'static [(&'static str, Option<&'static [u8]>)];
+    let damaged: [Blobs; 4] = [
+        &[("enrolment", Some(b"sdl1:AAAA"))],
+        &[("enrolment", Some(&[0xff; 40]))],
+        &[("enrolment", Some(b"")), ("enrolled", None)],
+        &[("enrolment", None), ("enrolled", None)],
+    ];
+    for blobs in damaged {
+        let error = start(blobs, false).unwrap_err();
+        assert!(
+            matches!(error, AgentError::EnrolmentDamaged { .. }),
+            "{blobs:?}: {error}"
+        );
+        assert!(error.to_string().contains("start once with"), "{error}");
+        assert_eq!(start(blobs, true), Ok(()), "the string heals it");
+    }
+    // A damaged answer of the server is asked for again.
+    assert_eq!(start(&[("enrolled", Some(b"?"))], false), Ok(()));
+}
+
+#[test]
+fn the_key_of_another_device_is_noticed() {
+    let (fleet, mut device) = on(1);
+    let held = device.agent.storage().live().clone();
+    let mut config = Device::config(&fleet);
+    config.enrolment = None;
+    let error = Agent::start(
+        config,
+        FaultyStorage::new(held, None),
+        Box::new(Ed25519Signer::from_seed(&[43; 32])),
+        Box::new(device::Seeded(1)),
+        device.now,
+    )
+    .err()
+    .unwrap();
+    let AgentError::OtherKey { stored, found } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(stored, device.agent.device());
+    assert_ne!(found, stored);
+}
+
+#[test]
+fn a_decommissioned_device_says_so_and_goes_on_answering() {
+    let (mut fleet, mut device) = on(1);
+    (0..20).for_each(|_| fleet.fault(Kind::CheckIn, Fault::Status(410)));
+    let at = Some(fleet::DECOMMISSIONED_AT);
+    let said = |device: &Device| {
+        device.reports.iter().find_map(|report| match report {
+            Report::Trouble(trouble @ Trouble::Decommissioned { .. }) => Some(trouble.clone()),
+            _ => None,
+        })
+    };
+    assert!(device.run_till(&mut fleet, 600, |device, _| said(device).is_some()));
+    let told = said(&device).unwrap();
+    assert_eq!(told, Trouble::Decommissioned { what: "check-in", at });
+    let words = told.to_string();
+    for part in [
+        "decommissioned",
+        "2026-01-01T00:00:00Z",
+        "sanderling device enrol",
+        "new, empty state folder",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    assert!(device.is_confirmed_on(1));
 }
 
 #[test]

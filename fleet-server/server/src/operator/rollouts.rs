@@ -104,7 +104,7 @@ async fn base_of(app: &App, target: &Version, named: Option<&str>) -> Result<Ver
                         target.name, target.version
                     ),
                     format!(
-                        "name the base, or set the alias: PUT /v1/models/{}/aliases/{CHAMPION}",
+                        "name the base, or point the alias {CHAMPION} of {} at the version that its devices run",
                         target.name
                     ),
                 )
@@ -144,7 +144,7 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
             } else {
                 (
                     format!("rollout {} of {name} is {}", row.id, row.status),
-                    format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+                    format!("wait until rollout {0} ends, or abort rollout {0} first", row.id),
                 )
             };
             return Err(Problem::conflict("rollout-live", detail, action));
@@ -175,10 +175,7 @@ async fn refuse_superseded(app: &App, rollout: &Rollout, plan: &Plan) -> Result<
                     "no device is told to run {model} {label} any more: rollout {} came after",
                     row.id
                 ),
-                format!(
-                    "roll that one back instead: POST /v1/rollouts/{}/rollback",
-                    row.id
-                ),
+                format!("roll back rollout {} instead", row.id),
             ));
         }
     }
@@ -272,7 +269,7 @@ async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
         Problem::not_found(
             "unknown-rollout",
             format!("there is no rollout {id}"),
-            "see GET /v1/rollouts",
+            "look for its number in the list of rollouts",
         )
     };
     app.store.rollout(id).await?.ok_or_else(unknown)

@@ -218,7 +218,13 @@ fn a_decommissioned_device_is_gone() {
     assert_eq!(gone, fleet.get(&path));
     assert!(gone["decommissioned_at"].is_u64());
     let body = device.check_in_body();
-    assert_eq!(device.send(&fleet, "POST", api::CHECK_IN, &body).status, 410);
+    let answer = device.send(&fleet, "POST", api::CHECK_IN, &body);
+    assert_eq!(answer.status, 410);
+    // The device's log says when.
+    assert_eq!(
+        answer.header(api::DECOMMISSIONED_AT),
+        Some(gone["decommissioned_at"].to_string())
+    );
     let unknown = fleet.call(
         "POST",
         &format!("/v1/devices/{}/decommission", "0".repeat(32)),

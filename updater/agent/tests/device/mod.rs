@@ -322,6 +322,7 @@ impl Device {
             status: answer.status,
             range_start: answer.range_start,
             retry_after_s: answer.retry_after_s,
+            decommissioned_at: answer.decommissioned_at,
         };
         self.agent.handle(Input::Response { id, head }, self.now);
         for bytes in answer.body.chunks(700) {
