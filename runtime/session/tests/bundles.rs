@@ -423,3 +423,33 @@ fn answers_go_on_without_the_cloud() {
     assert_eq!(reasons[4], Degraded::BreakerOpen, "{reasons:?}");
     assert!(asked.borrow().len() < 10);
 }
+
+/// What the endpoint said is kept over an update only where the new version reads it alike.
+#[test]
+fn a_version_with_other_labels_takes_no_cached_answer() {
+    let version = |labels: [&str; 2]| {
+        let mut manifest = manifest();
+        if let PostStep::Classification(classes) = &mut manifest.post[0].step {
+            for (label, name) in classes.labels.iter_mut().zip(labels) {
+                label.name = name.into();
+            }
+        }
+        let bytes = ModelBytes::copy_of(&bundle(manifest, "any", None));
+        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+    };
+    let (mut cascade, asked) = cascade(vec![Ok([0.01, 0.99]); 3]);
+    let unsure = floats(&[1, 2], &[1.0, 0.9]);
+    let mut answer = |labels: Option<[&str; 2]>| {
+        if let Some(labels) = labels {
+            cascade.replace_pipeline(version(labels));
+        }
+        let answer = cascade.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
+        (answer.answer.label, answer.source, asked.borrow().len())
+    };
+    let right = |source, asked| ("right".to_owned(), source, asked);
+    assert_eq!(answer(None), right(Source::Cloud, 1));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cache, 1));
+    let swapped = ["right", "left"];
+    assert_eq!(answer(Some(swapped)), ("left".to_owned(), Source::Cloud, 2));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cloud, 3));
+}
