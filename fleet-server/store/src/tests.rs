@@ -869,6 +869,48 @@ async fn one_device_fills_no_table() {
     let device = enrolled(&store, 1).await;
     let mut sequence = 0;
     let mut next = || {
+#[tokio::test]
+async fn the_newest_image_counts_and_the_one_longest_unused_goes() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let tell = async |sequence: u64, image: u8| {
+        let mut record = serving(sequence, 1);
+        if let RecordBody::Serving(window) = &mut record.body {
+            window.image = Digest([image; 32]);
+        }
+        let check_in = check_in(1, NOW + sequence, 0, vec![record]);
+        store.check_in(check_in).await.unwrap();
+    };
+    let sums = async || {
+        let serving = store.serving(Some(device)).await.unwrap();
+        let sums = serving.iter().map(|(image, totals)| (image.0[0], totals.answers));
+        sums.collect::<std::collections::BTreeMap<u8, u64>>()
+    };
+    for n in 0..64 {
+        tell(u64::from(n), n).await;
+    }
+    // An assignment makes the writer read the device again: what is stored is not new to it.
+    let desire = Change::Desire {
+        devices: vec![device],
+        desired: None,
+    };
+    store.commit(vec![desire]).await.unwrap();
+    tell(64, 0).await;
+    assert_eq!(
+        sums().await,
+        (0..64).map(|n| (n, 1 + u64::from(n == 0))).collect()
+    );
+    tell(65, 64).await;
+    assert_eq!(
+        sums().await.into_keys().collect::<Vec<_>>(),
+        (0..65).filter(|n| *n != 1).collect::<Vec<_>>()
+    );
+    // One that went comes back as a new one.
+    tell(66, 1).await;
+    let sums = sums().await;
+    assert_eq!((sums.get(&1), sums.get(&2), sums.len()), (Some(&1), None, 64));
+}
+
         sequence += 1;
         sequence - 1
     };

@@ -67,14 +67,23 @@ pub struct SqliteStore {
 
 /// Migrations in order. A released one never changes.
 fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/0001_init.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "init".into(),
-        MigrationType::Simple,
-        first,
-        false,
-    )])
+    let simple = |number, name: &'static str, sql: &'static str| {
+        Migration::new(
+            number,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        simple(1, "init", include_str!("../../migrations/0001_init.sql")),
+        simple(
+            2,
+            "serving used",
+            include_str!("../../migrations/0002_serving_used.sql"),
+        ),
+    ])
 }
 
 impl SqliteStore {
