@@ -1,6 +1,8 @@
 //! Rollouts through the API: evidence moves them, evidence stops them, operators command them.
 
 use crate::fixture::{Device, Fleet};
+use crate::page::Browser;
+use sanderling_server::api::{LedgerView, check_head, check_ledger};
 use sanderling_store::{Change, SqliteOptions, SqliteStore, Store as _};
 use sanderling_trust::{DirectorTargets, Mode};
 use sanderling_wire::{Arm, Digest, EventKind, Phase, RolloutId};
@@ -316,3 +318,18 @@ fn the_ledger_is_whole_and_heads_are_signed() {
         assert_eq!(pair[1]["previous"], pair[0]["hash"]);
     }
 }
+    let mut all: Vec<LedgerView> = serde_json::from_value(all["entries"].clone()).unwrap();
+    check_ledger(&all).unwrap();
+    check_head(&all, all[0].hash).unwrap();
+    let (last, unknown) = (all.last().unwrap().hash, Digest([1; 32]));
+    let refused = check_head(&all, unknown).unwrap_err().to_string();
+    assert!(
+        refused.contains(&unknown.to_string()) && refused.contains(&last.to_string()),
+        "{refused}"
+    );
+    // What was cut off at the end is not seen without a head that was noted.
+    all.pop();
+    check_ledger(&all).unwrap();
+    assert!(check_head(&all, last).is_err());
+    all[0].kind = "forged".into();
+    assert!(check_ledger(&all).is_err());
