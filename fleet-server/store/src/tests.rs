@@ -645,7 +645,7 @@ async fn newcomers_are_those_that_were_never_told() {
 }
 
 #[tokio::test]
-async fn rollouts_prove_what_they_start_from_and_complete_with() {
+async fn rollouts_that_are_over_prove_what_they_started_from_and_complete_with() {
     let (_folder, store) = fresh().await;
     let proven = async || {
         let of = [store.is_proven(image(1)), store.is_proven(image(2))];
@@ -657,15 +657,21 @@ async fn rollouts_prove_what_they_start_from_and_complete_with() {
         .commit(vec![Change::AddRollout(rollout_row(1))])
         .await
         .unwrap();
-    assert_eq!(proven().await, (true, false));
-    for (status, holds) in [("completed", true), ("rolled back", false)] {
+    // Started from it says nothing yet, nor if it is aborted.
+    assert_eq!(proven().await, (false, false));
+    let over = [
+        ("stopped", (false, false)),
+        ("completed", (true, true)),
+        ("rolled back", (true, false)),
+    ];
+    for (status, holds) in over {
         let set = Change::SetRollout {
             id: RolloutId(1),
             status: status.into(),
             state: "{}".into(),
         };
         store.commit(vec![set]).await.unwrap();
-        assert_eq!(proven().await, (true, holds));
+        assert_eq!(proven().await, holds);
     }
 }
 
@@ -864,12 +870,6 @@ async fn the_log_is_moved_into_the_database_beside_the_writer() {
 }
 
 #[tokio::test]
-async fn one_device_fills_no_table() {
-    let (_folder, store) = fresh().await;
-    let device = enrolled(&store, 1).await;
-    let mut sequence = 0;
-    let mut next = || {
-#[tokio::test]
 async fn the_newest_image_counts_and_the_one_longest_unused_goes() {
     let (_folder, store) = fresh().await;
     let device = enrolled(&store, 1).await;
@@ -911,6 +911,12 @@ async fn the_newest_image_counts_and_the_one_longest_unused_goes() {
     assert_eq!((sums.get(&1), sums.get(&2), sums.len()), (Some(&1), None, 64));
 }
 
+#[tokio::test]
+async fn one_device_fills_no_table() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let mut sequence = 0;
+    let mut next = || {
         sequence += 1;
         sequence - 1
     };

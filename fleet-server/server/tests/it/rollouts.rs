@@ -293,6 +293,13 @@ fn a_rollout_that_cannot_be_planned_keeps_no_other() {
     let _device = fleet.enrol_with(9, image);
     fleet.post("/v1/rollouts", json!({ "target": "ocr@v2", "policy": policy() }));
     fleet.wait_event(2, "assign");
+    // Nor does it hide one: it is in the list, with what is wrong.
+    let list = fleet.get("/v1/rollouts");
+    assert_eq!((&list[0]["id"], &list[0]["model"]), (&json!(2), &json!("ocr")));
+    let holding = list[1]["holding"].to_string();
+    assert!(holding.contains("cannot be read"), "{list}");
+    let page = Browser::login(&fleet).get("/").text();
+    assert!(page.contains("cannot be read"), "{page}");
     let metrics = fleet.keyed("GET", "/metrics", b"", &[]).text();
     assert!(
         !metrics.contains("sanderling_planning_failures_total 0"),
@@ -317,7 +324,6 @@ fn the_ledger_is_whole_and_heads_are_signed() {
     for pair in all["entries"].as_array().unwrap().windows(2) {
         assert_eq!(pair[1]["previous"], pair[0]["hash"]);
     }
-}
     let mut all: Vec<LedgerView> = serde_json::from_value(all["entries"].clone()).unwrap();
     check_ledger(&all).unwrap();
     check_head(&all, all[0].hash).unwrap();
@@ -333,3 +339,4 @@ fn the_ledger_is_whole_and_heads_are_signed() {
     assert!(check_head(&all, last).is_err());
     all[0].kind = "forged".into();
     assert!(check_ledger(&all).is_err());
+}
