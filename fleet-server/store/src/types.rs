@@ -243,6 +243,15 @@ pub struct RolloutRow {
     pub state: String,
 }
 
+/// What later rollouts of the same model took over from a rollout: no longer that one's to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TakenOver {
+    /// Devices that one of them gave its target and did not send back, by id; some more than once.
+    pub devices: Vec<DeviceId>,
+    /// Whether one of them completed with the same target, so that the fleet runs that by its word.
+    pub target: bool,
+}
+
 /// A device's place in a rollout. Times that are set are never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignmentRow {

@@ -193,11 +193,16 @@ fn start(options: ServeOptions) -> (tempfile::TempDir, crate::Running) {
 
 /// The head and the first `length` bytes of the body of a request for `tiny`.
 fn begin(address: std::net::SocketAddr, length: usize) -> TcpStream {
+    begin_with(address, length, "")
+}
+
+/// With more lines in its head.
+fn begin_with(address: std::net::SocketAddr, length: usize, more: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(
         stream,
-        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}content-length: {length}\r\n\r\n"
     )
     .unwrap();
     stream
@@ -228,18 +233,21 @@ fn bodies_are_refused_before_they_are_read() {
         max_bodies: 4096,
         ..ServeOptions::default()
     });
-    let begin = |length: usize| begin(running.address, length);
-    assert_eq!(status(begin(4097)), "413");
-    let mut first = begin(4096);
-    std::thread::sleep(Duration::from_millis(200));
+    let begin = |length: usize, more: &str| begin_with(running.address, length, more);
+    assert_eq!(status(begin(4097, "")), "413");
+    // The server asks for a body once it has counted it.
+    let mut first = begin(4096, "expect: 100-continue\r\n");
+    let mut asked = [0; 25];
+    first.read_exact(&mut asked).unwrap();
+    assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(
-        status(begin(4096)),
+        status(begin(4096, "")),
         "503",
         "the first one's head took all the room"
     );
     first.write_all(&[b' '; 4096]).unwrap();
     assert_eq!(status(first), "400");
-    let mut next = begin(2);
+    let mut next = begin(2, "");
     next.write_all(b"{}").unwrap();
     assert_eq!(status(next), "400", "and gives it back");
 }

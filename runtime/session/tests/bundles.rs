@@ -1,7 +1,7 @@
 //! Bundles through the session: what is checked when loading and running, golden vectors, pipeline and cascade.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use sanderling_bundle::{Manifest, RuntimeVersion};
+use sanderling_bundle::{Manifest, PostStep, RuntimeVersion};
 use sanderling_session::cascade::{CacheConfig, CascadeConfig};
 use sanderling_session::{
     CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded,
@@ -309,4 +309,34 @@ fn answers_go_on_without_the_cloud() {
     assert_eq!(reasons[0], Degraded::Attempts);
     assert_eq!(reasons[4], Degraded::BreakerOpen, "{reasons:?}");
     assert!(asked.borrow().len() < 10);
+}
+
+/// What the endpoint said is kept over an update only where the new version reads it alike.
+#[test]
+fn a_version_with_other_labels_takes_no_cached_answer() {
+    let version = |labels: [&str; 2]| {
+        let mut manifest = manifest();
+        if let PostStep::Classification(classes) = &mut manifest.post[0].step {
+            for (label, name) in classes.labels.iter_mut().zip(labels) {
+                label.name = name.into();
+            }
+        }
+        let bytes = ModelBytes::copy_of(&bundle(manifest, "any", None));
+        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+    };
+    let (mut cascade, asked) = cascade(vec![Ok([0.01, 0.99]); 3]);
+    let unsure = floats(&[1, 2], &[1.0, 0.9]);
+    let mut answer = |labels: Option<[&str; 2]>| {
+        if let Some(labels) = labels {
+            cascade.replace_pipeline(version(labels));
+        }
+        let answer = cascade.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
+        (answer.answer.label, answer.source, asked.borrow().len())
+    };
+    let right = |source, asked| ("right".to_owned(), source, asked);
+    assert_eq!(answer(None), right(Source::Cloud, 1));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cache, 1));
+    let swapped = ["right", "left"];
+    assert_eq!(answer(Some(swapped)), ("left".to_owned(), Source::Cloud, 2));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cloud, 3));
 }

@@ -42,7 +42,7 @@ impl Default for Pace {
         Self {
             interval: Duration::from_millis(500),
             window: Duration::from_secs(10),
-            remembered: 96,
+            remembered: 64,
         }
     }
 }
@@ -376,8 +376,8 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
     Pipeline::new(load(file)?).map_err(|error| error.to_string())
 }
 
-/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, cached answers)
-/// goes on, as long as the same model is asked there.
+/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, and cached answers
+/// where the labels are the same) goes on, as long as the same model is asked there.
 fn cascade(before: Option<Model>, pipeline: Pipeline, end: &Cascade, seed: u64) -> CascadePipeline {
     let options = &end.options;
     let manifest = pipeline.session().manifest();

@@ -811,6 +811,25 @@ fn a_control_device_compares_nothing() {
     assert_eq!(active.rollout, Some(RolloutId(2)));
 }
 
+/// The same under a self-test: its outcome is noted under the rollout that asks now, and a refusal holds for that one.
+#[test]
+fn a_rollout_begun_again_takes_a_self_test_over() {
+    let (mut fleet, mut device) = on(1);
+    device.slow_self_test = true;
+    fleet.want(2, 2, Mode::Activate);
+    let testing = |device: &Device| device.agent.state_report().phase == Phase::SelfTest;
+    assert!(device.run_till(&mut fleet, 200, |device, _| testing(device)));
+    fleet.want(2, 3, Mode::Activate);
+    device.agent.handle(Input::Doorbell, device.now);
+    device.run(&mut fleet, 30);
+    let (image, outcome) = (digest(2), Err("golden vector 1 differs".into()));
+    let failed = Input::SelfTested { image, outcome };
+    device.agent.handle(failed, device.now);
+    let journal = device.agent.slots().journal();
+    assert!(journal.is_rejected(&image, Some(RolloutId(3))));
+    assert!(!journal.is_rejected(&image, Some(RolloutId(2))));
+}
+
 /// Outcomes come after the agent has told the host to serve something else: they keep their names, and prove nothing of
 /// the image that serves now.
 #[test]

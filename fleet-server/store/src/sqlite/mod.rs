@@ -16,7 +16,7 @@ use crate::ledger::Entry;
 use crate::{
     Alias, AssignmentRow, AuditEntry, Change, CheckInStored, CheckInWrite, Committed, DeviceEvent,
     DeviceRecord, Enrolled, Enrolment, FleetCount, FleetRow, Heads, HealthRow, IdempotentReply, PairedCount,
-    Pending, RolloutRow, ServingTotals, Store, StoreError, TokenRow, Version,
+    Pending, RolloutRow, ServingTotals, Store, StoreError, TakenOver, TokenRow, Version,
 };
 use checkin::Prepared;
 use sanderling_wire::{DeviceId, Digest, Record, RolloutId, RuntimeInfo};
@@ -83,6 +83,11 @@ fn migrations() -> Migrator {
             2,
             "device label",
             include_str!("../../migrations/0002_device_label.sql"),
+        ),
+        one(
+            3,
+            "serving used",
+            include_str!("../../migrations/0003_serving_used.sql"),
         ),
     ])
 }
@@ -271,6 +276,10 @@ impl Store for SqliteStore {
 
     fn is_proven(&self, digest: Digest) -> Pending<'_, bool> {
         Box::pin(read::is_proven(&self.readers, digest))
+    }
+
+    fn taken_over(&self, rollout: RolloutId) -> Pending<'_, TakenOver> {
+        Box::pin(read::taken_over(&self.readers, rollout))
     }
 
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>> {

@@ -5,9 +5,10 @@ use crate::commands::operator::{ServerArgs, ago, with_command};
 use crate::commands::sign::release_of;
 use crate::out::{Out, bytes};
 use clap::{Args, Subcommand};
-use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_ledger};
+use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_head, check_ledger};
 use sanderling_client::{Client, Publish, RolloutCommand};
 use sanderling_rollout::{Policy, Ppm, Stage};
+use sanderling_wire::Digest;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,10 +98,16 @@ enum Action {
         why: String,
     },
     /// Print the ledger, and check its chain of hashes where it is printed whole.
+    ///
+    /// The chain finds entries that were changed in the middle. It has no key: note the last line's hash elsewhere, and hand it
+    /// to --head later, to find a ledger that was written anew or cut.
     Ledger {
         /// Only entries after this one.
         #[arg(long, default_value_t = 0, value_name = "N")]
         after: u64,
+        /// Hash of an entry, noted before: the ledger must have it, and all before it be as it was then.
+        #[arg(long, value_name = "HASH", conflicts_with = "after")]
+        head: Option<Digest>,
     },
 }
 
@@ -212,9 +219,11 @@ impl Rollout {
             Action::Unfreeze { why } => {
                 out.print(&client.unfreeze(&why)?, |_| "rollouts may move again".to_string())
             }
-            Action::Ledger { after } => out.print(&ledger(&client, after)?, |list| {
-                lines(list.iter().map(ledger_line))
-            }),
+            Action::Ledger { after, head } => {
+                let entries = ledger(&client, after)?;
+                out.print(&entries, |list| ledger_text(list))?;
+                check(&entries, after, head)
+            }
         }
     }
 }
@@ -223,9 +232,9 @@ fn tell(client: &Client, command: RolloutCommand, told: &Told, out: &Out) -> any
     out.print(&client.command(told.id, command, &told.why)?, rollout_text)
 }
 
-/// The whole ledger after an entry; from the beginning, its chain of hashes is checked.
+/// The whole ledger after an entry.
 fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
-    let (whole, mut entries) = (after == 0, Vec::new());
+    let mut entries = Vec::new();
     // Bounded by the ledger: each page ends at a greater sequence number, the last is empty.
     loop {
         let page = client.ledger(after, Duration::ZERO)?;
@@ -235,11 +244,27 @@ fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
         after = page.next;
         entries.extend(page.entries);
     }
-    // A later start has nothing to hold its first entry against.
-    if whole {
-        check_ledger(&entries)?;
-    }
     Ok(entries)
+}
+
+/// Checks a ledger that begins at its beginning: a later start has nothing to hold its first entry against.
+fn check(entries: &[LedgerView], after: u64, head: Option<Digest>) -> anyhow::Result<()> {
+    if after == 0 {
+        check_ledger(entries)?;
+    }
+    if let Some(noted) = head {
+        check_head(entries, noted)?;
+    }
+    Ok(())
+}
+
+/// The entries, and the head to note.
+fn ledger_text(entries: &[LedgerView]) -> String {
+    let mut text = lines(entries.iter().map(ledger_line));
+    if let Some(head) = entries.last() {
+        text += &format!("\n head  {}", head.hash);
+    }
+    text
 }
 
 /// A line of `watch --json`.
