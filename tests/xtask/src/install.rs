@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
+    ("valgrind", "valgrind"),
 ];
 /// Python packages of the tests.
 const PYTHON: &[&str] = &[

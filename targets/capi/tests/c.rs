@@ -1,0 +1,128 @@
+//! The header is what cbindgen makes of the sources; C programs over it do what they should, and leak nothing.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_header_is_that_of_the_sources() {
+    let config = cbindgen::Config::from_file(here().join("cbindgen.toml")).unwrap();
+    let mut made = Vec::new();
+    cbindgen::Builder::new()
+        .with_crate(here())
+        .with_config(config)
+        .with_src(here().join("src/error.rs"))
+        .generate()
+        .unwrap()
+        .write(&mut made);
+    let file = here().join("include/sanderling.h");
+    if std::env::var_os("UPDATE_HEADER").is_some() {
+        std::fs::write(&file, &made).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == String::from_utf8(made).unwrap(),
+        "{} is stale: UPDATE_HEADER=1 cargo test -p sanderling-capi",
+        file.display()
+    );
+}
+
+/// Runs a command to its end; its output where that is bad.
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let words = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        words[0],
+        words[1]
+    );
+    words[0].clone()
+}
+
+/// Folder of the shared library that was built with this test: where the test itself is.
+fn library() -> PathBuf {
+    let folder = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
+    let name = format!(
+        "{}sanderling{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    assert!(
+        folder.join(&name).is_file(),
+        "{name} is not in {}",
+        folder.display()
+    );
+    folder
+}
+
+fn compile(source: &str, folder: &Path, library: &Path) -> PathBuf {
+    let program = folder.join(source.trim_end_matches(".c"));
+    run(
+        Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
+            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-pthread", "-o"])
+            .arg(&program)
+            .arg(here().join("tests").join(source))
+            .arg("-I")
+            .arg(here().join("include"))
+            .arg("-L")
+            .arg(library)
+            .arg(format!("-Wl,-rpath,{}", library.display()))
+            .args(["-lsanderling", "-lm"]),
+    );
+    program
+}
+
+#[test]
+fn c_programs_do_what_they_should_and_leak_nothing() {
+    let library = library();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = sanderling_support::bundle(sanderling_support::manifest("sides"), "any", Some(0.5));
+    let (whole, cut) = (folder.path().join("whole.sdl"), folder.path().join("cut.sdl"));
+    std::fs::write(&whole, &bundle).unwrap();
+    std::fs::write(&cut, &bundle[..bundle.len() / 2]).unwrap();
+    let border = compile("border.c", folder.path(), &library);
+    println!("{}", run(Command::new(&border).args([&whole, &cut])));
+    let readme = compile("readme.c", folder.path(), &library);
+    // Eight bytes of text are the toy's two numbers.
+    let answer = run(Command::new(&readme).arg(&whole).arg("aaaabbbb"));
+    assert!(
+        answer.starts_with("right ") || answer.starts_with("left "),
+        "{answer}"
+    );
+    let valgrind = [
+        "--quiet",
+        "--error-exitcode=9",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect,possible",
+        "--errors-for-leak-kinds=definite,indirect,possible",
+    ];
+    match Command::new("valgrind").arg("--version").output() {
+        Ok(_) => {
+            run(Command::new("valgrind")
+                .args(valgrind)
+                .arg(&border)
+                .args([&whole, &cut]));
+        }
+        Err(_) if std::env::var_os("CI").is_none() => eprintln!("passed over: valgrind is not installed"),
+        Err(error) => panic!("valgrind is not installed ({error}): `cargo xtask setup` installs it"),
+    }
+}
+
+#[test]
+fn the_readme_holds_the_program() {
+    let readme = std::fs::read_to_string(here().join("README.md")).unwrap();
+    let program = std::fs::read_to_string(here().join("tests/readme.c")).unwrap();
+    let lines = program.lines().skip(1).collect::<Vec<_>>().join("\n");
+    assert!(
+        readme.contains(lines.trim()),
+        "README.md does not show tests/readme.c"
+    );
+}
