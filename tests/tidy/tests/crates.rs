@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
     ("client", &["server", "wire"]),
     ("heap", &[]),
+    ("wasm", &["session", "core", "cpu"]),
     (
         "daemon",
         &[
