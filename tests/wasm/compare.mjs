@@ -16,7 +16,7 @@ const { Model } = await import(pathToFileURL(join(resolve(folder), "index.js")).
 const ort = createRequire(join(resolve(modules), "x.js"))("onnxruntime-web");
 ort.env.wasm.numThreads = 1;
 
-const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1];
+const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
 async function timed(call) {
   const start = performance.now();
   await call();

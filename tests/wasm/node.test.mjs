@@ -9,7 +9,7 @@ import { classifiers, compare, entry, folder, magika, picture, read, scratch } f
 
 const { Model, SanderlingError } = await import(entry("index.js"));
 const { Model: Vision } = await import(entry("vision.js"));
-const [small] = classifiers.toSorted((a, b) => read(a.file).length - read(b.file).length);
+const [small] = [...classifiers].sort((a, b) => read(a.file).length - read(b.file).length);
 
 /** The error of a call, which must be ours. */
 async function refusal(call) {

@@ -129,7 +129,10 @@ pub(crate) fn test(cx: &Context) -> StepResult {
         .command("node")
         .args([
             "--test",
+            // One after the other: they measure.
+            "--test-concurrency=1",
             "tests/wasm/node.test.mjs",
+            "tests/wasm/damaged.test.mjs",
             "tests/wasm/browser.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
