@@ -123,6 +123,8 @@ impl Device {
         });
         let pace = Pace {
             window: Duration::from_secs(1),
+            // With 64, two that differ by chance would hold the first stage for half a minute.
+            remembered: 96,
             ..Pace::default()
         };
         let daemon = Daemon::start(DaemonOptions {

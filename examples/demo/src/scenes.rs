@@ -189,7 +189,7 @@ impl World {
         self.verdict.find(
             "v3 is stopped at its first stage",
             stopped && exposed == 1,
-            format!("{exposed} device(s) ran it"),
+            format!("devices that ran it: {exposed}"),
         );
         let back = self.wait_for_all(v2.digest);
         self.verdict

@@ -185,7 +185,7 @@ fn start_server(folder: &Path, token_file: &Path) -> anyhow::Result<(BlockingSer
         ..Timing::default()
     };
     let server = Server::start_blocking(config)?;
-    let client = Client::new(server.url(), &token);
+    let client = Client::new(server.url(), &token)?;
     Ok((server, client))
 }
 

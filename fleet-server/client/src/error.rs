@@ -13,6 +13,23 @@ pub enum ClientError {
         /// Its reason.
         problem: Box<ProblemView>,
     },
+    /// An address by which the operator's token would travel in the clear.
+    #[error(
+        "the server {url} needs https://: only a server on this machine (127.0.0.1) is spoken to by http://, since the \
+         operator's token goes along"
+    )]
+    Insecure {
+        /// The address.
+        url: String,
+    },
+    /// What is no server's address, or holds more than an address.
+    #[error(
+        "the server '{url}' is not of the form https://host or https://host:port; give its address with --server"
+    )]
+    Address {
+        /// The address.
+        url: String,
+    },
     /// The server cannot be reached, or the connection broke.
     #[error("{url}: {reason}; is the server running, and is this its address?")]
     Unreachable {

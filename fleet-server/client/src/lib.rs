@@ -4,6 +4,7 @@
 //! once more with the same key if the answer was lost, so that a broken connection never does a thing twice.
 #![forbid(unsafe_code)]
 
+mod address;
 mod error;
 mod publish;
 
@@ -11,6 +12,7 @@ pub use error::ClientError;
 pub use publish::Publish;
 pub use sanderling_server::api;
 
+use address::Scheme;
 use api::{
     AliasTarget, DevicePage, DeviceView, EnrolmentCreated, EventPage, FleetView, LedgerPage, NewEnrolment,
     NewRollout, ProblemView, RolloutView, VersionView, Why,
@@ -60,19 +62,27 @@ impl RolloutCommand {
 }
 
 impl Client {
-    /// A client for the server at `base` (`http://127.0.0.1:8080`), with an operator's token.
-    #[must_use]
-    pub fn new(base: &str, token: &str) -> Self {
-        let config = ureq::Agent::config_builder()
+    /// A client for the server at `base` (`http://127.0.0.1:8080`), with an operator's token. The token leaves the
+    /// machine by TLS or not at all: plain HTTP is for loopback, and then no environment's proxy is asked.
+    ///
+    /// # Errors
+    /// [`ClientError::Insecure`] for `http://` to another machine, [`ClientError::Address`] for what is no address, or
+    /// holds more than one.
+    pub fn new(base: &str, token: &str) -> Result<Self, ClientError> {
+        let builder = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(Duration::from_secs(10)))
-            .max_redirects(0)
-            .build();
-        Self {
+            .max_redirects(0);
+        let config = if address::check(base)? == Scheme::Http {
+            builder.proxy(None).build()
+        } else {
+            builder.build()
+        };
+        Ok(Self {
             base: base.trim_end_matches('/').to_string(),
             token: token.to_string(),
             agent: config.into(),
-        }
+        })
     }
 
     /// The server's address.
@@ -158,13 +168,13 @@ impl Client {
     /// [`ClientError`].
     pub fn devices(&self) -> Result<Vec<DeviceView>, ClientError> {
         let mut devices = Vec::new();
-        let mut path = "/v1/devices".to_string();
+        let mut path = "/v1/devices?limit=1000".to_string();
         // Bounded: each page ends at a greater id than the one before.
         loop {
             let page: DevicePage = self.get(&path, Duration::ZERO)?;
             devices.extend(page.devices);
             match page.next {
-                Some(after) => path = format!("/v1/devices?after={after}"),
+                Some(after) => path = format!("/v1/devices?limit=1000&after={after}"),
                 None => return Ok(devices),
             }
         }

@@ -144,6 +144,9 @@ pub struct Assignments {
     classes: Vec<HardwareId>,
     rows: Vec<Assignment>,
     excluded: Vec<ExclusionGroup>,
+    /// Devices to which a later rollout gave its target, sorted.
+    #[serde(skip)]
+    taken: Vec<DeviceId>,
 }
 
 impl Assignments {
@@ -196,7 +199,22 @@ impl Assignments {
             classes,
             rows,
             excluded,
+            taken: Vec::new(),
         })
+    }
+
+    /// Says which devices a later rollout gave its target and did not send back: they are no longer this one's to move,
+    /// whatever they run. Not kept with the rest: it is the later rollouts' state.
+    pub fn set_taken(&mut self, mut devices: Vec<DeviceId>) {
+        devices.sort_unstable();
+        devices.dedup();
+        self.taken = devices;
+    }
+
+    /// Whether a later rollout has taken a device over.
+    #[must_use]
+    pub fn is_taken(&self, device: DeviceId) -> bool {
+        self.taken.binary_search(&device).is_ok()
     }
 
     /// The hardware classes of the rollout, in the order in which they entered it.

@@ -25,7 +25,7 @@ pub enum Command {
         why: String,
     },
     /// Assign the base to every device that has the target; a running, a stopped or a completed rollout alike. Devices
-    /// that a later rollout told to run something else stay as they are.
+    /// that a later rollout moved, and did not send back, stay as they are.
     Rollback {
         /// For the ledger.
         why: String,

@@ -181,16 +181,18 @@ impl<'a> Draft<'a> {
         self.decisions.push(decision);
     }
 
-    /// Devices that are assigned the target now, gone from the inventory or not. Those that were told to run something
-    /// else since, by a later rollout, are no longer this one's to move.
+    /// Devices that are assigned the target now, gone from the inventory or not. Those that a later rollout gave its
+    /// target, even the same as this one's, or that were told to run something else since are no longer this one's to move.
     pub(crate) fn devices_on_target(&self) -> Vec<DeviceId> {
         let (inventory, target) = (self.input.inventory, self.input.rollout.target.digest);
         let moved_on = |device: DeviceId| {
             let told = inventory.get(device).and_then(|device| inventory.told(device));
             told.is_some_and(|told| told != target)
         };
-        let rows = self.input.assignments.rows().iter();
-        rows.filter(|row| row.has_target() && !moved_on(row.device))
+        let assignments = self.input.assignments;
+        let ours = |device| !assignments.is_taken(device) && !moved_on(device);
+        let rows = assignments.rows().iter();
+        rows.filter(|row| row.has_target() && ours(row.device))
             .map(|row| row.device)
             .collect()
     }

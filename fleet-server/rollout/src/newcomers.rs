@@ -16,7 +16,11 @@
 //!
 //! Why no stages: the champion has passed its gates on the fleet already, and the device still tests it on itself, keeps
 //! it on trial and goes back by itself. Why *proven*: an alias can be moved by hand. A version that no rollout stands
-//! behind would reach every device that was never told anything at once, past all gates. Why once: a device that was
+//! behind would reach every device that was never told anything at once, past all gates. A rollout stands behind a version
+//! by completing with it, or by having been completed or rolled back *from* it: then the fleet ran it and was compared
+//! against it. To start a rollout from it and abort that proves nothing. So a model's first champion, which nobody but
+//! its operator made so, waits for the end of the first rollout that replaces it; until then newcomers keep what they
+//! came with. Why once: a device that was
 //! told something follows what it was told; a title that changes hands by hand moves nobody.
 
 use crate::assignments::{Exclusion, unfit};
@@ -31,7 +35,7 @@ use sanderling_wire::DeviceId;
 pub struct Champion {
     /// The version. Its [`Release::model`] says whose champion it is.
     pub release: Release,
-    /// Whether a rollout stands behind it: one completed with it, or started from it.
+    /// Whether a rollout stands behind it: one completed with it, or one from it was completed or rolled back.
     pub proven: bool,
     /// Whether a rollout of the model is running or paused: newcomers enter that one.
     pub contested: bool,

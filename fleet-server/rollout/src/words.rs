@@ -65,10 +65,11 @@ impl Plan {
                 let (devices, reason) = (count(devices.len()), self.stop_reason(reason));
                 format!("{devices} {verb} back to {base}: {reason}")
             }
-            Decision::Complete => format!(
-                "{target} is complete: {} have it",
-                count(self.assessment.on_target)
-            ),
+            Decision::Complete => {
+                let on_target = self.assessment.on_target;
+                let verb = if on_target == 1 { "has" } else { "have" };
+                format!("{target} is complete: {} {verb} it", count(on_target))
+            }
         }
     }
 
@@ -122,20 +123,27 @@ impl Plan {
             HoldReason::FleetFrozen { why } => format!("the fleet is frozen ({why})"),
             HoldReason::NobodyEligible => format!("no device can run {}", self.target),
             HoldReason::Exposure => format!(
-                "{} of {} devices have run {} for {} s, {} needed",
-                stage.exposed, stage.assigned, self.target, self.dwell_s, stage.needed
+                "{} of {} {} run {} for {} s, {} needed",
+                stage.exposed,
+                count(stage.assigned),
+                if stage.assigned == 1 { "has" } else { "have" },
+                self.target,
+                self.dwell_s,
+                stage.needed
             ),
             HoldReason::Inputs => {
                 format!(
-                    "{} inputs compared so far, {} needed",
-                    agreement.fleet.inputs, agreement.needed.0
+                    "{} compared so far, {} needed",
+                    inputs(agreement.fleet.inputs),
+                    agreement.needed.0
                 )
             }
             HoldReason::ClassInputs { class } => {
                 let of_class = agreement.classes.iter().find(|c| c.class == *class);
-                let inputs = of_class.map_or(0, |c| c.counts.inputs);
+                let compared = of_class.map_or(0, |c| c.counts.inputs);
                 format!(
-                    "{inputs} inputs compared on {class} so far, {} needed",
+                    "{} compared on {class} so far, {} needed",
+                    inputs(compared),
                     agreement.needed.1
                 )
             }
@@ -268,6 +276,14 @@ pub(crate) fn count(devices: usize) -> String {
         "1 device".into()
     } else {
         format!("{devices} devices")
+    }
+}
+
+fn inputs(n: u64) -> String {
+    if n == 1 {
+        "1 input".into()
+    } else {
+        format!("{n} inputs")
     }
 }
 

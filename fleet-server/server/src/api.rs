@@ -50,6 +50,9 @@ pub struct DeviceView {
     /// Its id.
     #[schema(value_type = String)]
     pub id: DeviceId,
+    /// What the operator called it when its enrolment string was made; may be empty.
+    #[serde(default)]
+    pub label: String,
     /// Its kind of hardware.
     #[schema(value_type = String)]
     pub hardware: HardwareId,
@@ -338,13 +341,37 @@ impl LedgerView {
     }
 }
 
-/// Checks a ledger, from its first entry on: that no entry was changed, taken out or put in after it was written.
+/// Checks that a ledger holds together, from its first entry on: each entry's hash is that of its fields, and each names the
+/// hash of the one before.
+///
+/// That finds a change of single entries, not another chain written by who holds the whole database, nor a missing end:
+/// for those, compare with the hash of an entry that was noted elsewhere before ([`check_head`]).
 ///
 /// # Errors
 /// [`StoreError::Conflict`] with the first entry that does not follow from those before it.
 pub fn check_ledger(ledger: &[LedgerView]) -> Result<(), StoreError> {
     let entries: Vec<Entry> = ledger.iter().map(LedgerView::entry).collect();
     check_chain(None, &entries)
+}
+
+/// Checks that a ledger goes on from an entry whose hash was noted before. With [`check_ledger`] that means: up to it, all
+/// is as it was then.
+///
+/// # Errors
+/// [`StoreError::Conflict`] with what the ledger ends with instead.
+pub fn check_head(ledger: &[LedgerView], noted: Digest) -> Result<(), StoreError> {
+    if ledger.iter().any(|entry| entry.hash == noted) {
+        return Ok(());
+    }
+    let ends = ledger.last().map_or_else(
+        || "it is empty".to_owned(),
+        |head| format!("it ends with entry {}, {}", head.seq, head.hash),
+    );
+    Err(StoreError::Conflict {
+        what: format!(
+            "the ledger has no entry {noted}: {ends}; it is another than when that was noted, or was cut"
+        ),
+    })
 }
 
 /// A stretch of the ledger.

@@ -18,12 +18,13 @@
 //! ```
 
 use crate::ServerError;
+use axum::http::uri::Authority;
 use sanderling_sign::KeyFile;
 use sanderling_trust::Signer;
 use sanderling_wire::Digest;
 use serde::Deserialize;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -317,18 +318,32 @@ impl ServerConfig {
     }
 }
 
+/// The address by which devices call: a host, and TLS unless that is this machine; they refuse everything else.
 fn check_url(url: &str) -> Result<(), ServerError> {
-    let host = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
-    if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' '])) {
-        return Ok(());
-    }
-    Err(ServerError::Setting {
+    let wrong = |reason| ServerError::Setting {
         setting: "public_url",
         value: url.to_owned(),
-        reason: "it has the form https://host or https://host:port, without a path",
-    })
+        reason,
+    };
+    let (tls, host) = match url.split_once("://") {
+        Some(("https", host)) => (true, host),
+        Some(("http", host)) => (false, host),
+        _ => (false, ""),
+    };
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+        return Err(wrong(
+            "it has the form https://host or https://host:port, without a path",
+        ));
+    }
+    let authority = host.parse::<Authority>();
+    let name = authority.as_ref().map_or("", |authority| authority.host());
+    let ip = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    if tls || name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback()) {
+        return Ok(());
+    }
+    Err(wrong(
+        "devices take http:// from this machine alone: use https://, by a certificate here or a proxy in front",
+    ))
 }
 
 #[derive(Deserialize)]

@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use sanderling_store::{CheckInWrite, Enrolment, StoreError};
-use sanderling_trust::PublicKey;
 use sanderling_trust::http_sig::{Proof, Request, Unverified};
+use sanderling_trust::{PublicKey, UnixTime};
 use sanderling_wire::{
     CheckIn, CheckInReply, DeviceId, Digest, EnrolReply, EnrolRequest, HardwareId, Record, RecordBody,
     RuntimeInfo, ServingWindow, api,
@@ -173,8 +173,9 @@ async fn read(app: &App, device: DeviceId) -> Result<Known, Problem> {
             "enrol it with a new enrolment string",
         )
     })?;
-    if record.device.decommissioned_at.is_some() {
-        return Err(Problem::gone(format!("device {device} was decommissioned")));
+    if let Some(at) = record.device.decommissioned_at {
+        let detail = format!("device {device} was decommissioned at {}", UnixTime(at));
+        return Err(Problem::gone(detail, Some(at)));
     }
     Ok(Known {
         key: Arc::new(PublicKey::ed25519(&record.device.public_key)),
@@ -316,7 +317,8 @@ pub(crate) async fn check_in(
     };
     let stored = app.store.check_in(write).await?;
     let hardware = app.guard.with(device, |known| known.hardware.clone());
-    let hardware = hardware.ok_or_else(|| Problem::gone(format!("device {device} was decommissioned")))?;
+    let hardware =
+        hardware.ok_or_else(|| Problem::gone(format!("device {device} was decommissioned"), Some(now)))?;
     let director = app
         .minter
         .document(&app, device, &hardware, &stored, held)

@@ -7,11 +7,12 @@ use crate::app::{App, Shared};
 use crate::evidence;
 use crate::newcomers::{self, Search};
 use crate::problem::Problem;
+use crate::title;
 use sanderling_rollout::{
     Arm, Assignment, Assignments, Device, Evidence, ExclusionGroup, Freeze, Input, Inventory,
     InventoryBuilder, Plan, Rollout, Status, apply, plan,
 };
-use sanderling_store::{Alias, AssignmentRow, Change, Desired, FleetRow, Mode, RolloutRow, ledger::NewEntry};
+use sanderling_store::{AssignmentRow, Change, Desired, FleetRow, Mode, RolloutRow, ledger::NewEntry};
 use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId, RuntimeInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,8 +23,6 @@ use std::time::{Duration, Instant};
 const FREEZE: &str = "freeze";
 /// Newcomers are looked for at most once in so many of the pauses between two looks: every 5 s by default.
 const SEARCH_DEBOUNCES: u32 = 10;
-/// The alias that says which version of a model the fleet runs.
-pub(crate) const CHAMPION: &str = "champion";
 
 /// A rollout's state as stored, beside its assignments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,6 +53,8 @@ pub(crate) struct Loaded {
     pub(crate) assignments: Assignments,
     pub(crate) evidence: Evidence,
     pub(crate) created_by: String,
+    /// Whether a later rollout completed with the same target. Known where it is to be moved ([`load_to_move`]).
+    pub(crate) target_is_others: bool,
     /// When it was read, and so when it is planned: no evidence is later.
     pub(crate) now: u64,
 }
@@ -122,8 +123,9 @@ async fn look(app: &App, search: &mut Search, troubles: &mut Troubles) -> Result
         fleet = (!moved.unwrap_or(true)).then_some(known);
     }
     troubles.0.retain(|id, _| live.iter().any(|row| row.id == *id));
-    if freeze.is_none() && search.is_due() {
-        newcomers::welcome(app, &live).await?;
+    if search.is_due() {
+        newcomers::welcome(app, &live, freeze.as_ref(), search).await?;
+        app.metrics.searches.inc();
     }
     Ok(())
 }
@@ -136,7 +138,7 @@ async fn advance(
     freeze: Option<&Freeze>,
 ) -> Result<bool, Problem> {
     let began = Instant::now();
-    let loaded = load(app, row).await?;
+    let loaded = load_to_move(app, row).await?;
     let made = input(&loaded, inventory, freeze, plan).map_err(planning)?;
     app.metrics.plan_seconds.observe(began.elapsed().as_secs_f64());
     if made.is_empty() {
@@ -272,8 +274,18 @@ pub(crate) async fn load(app: &App, row: RolloutRow) -> Result<Loaded, Problem> 
         assignments,
         evidence,
         created_by: row.created_by,
+        target_is_others: false,
         now,
     })
+}
+
+/// Reads a rollout that is to be moved, and so with what later ones took over from it.
+pub(crate) async fn load_to_move(app: &App, row: RolloutRow) -> Result<Loaded, Problem> {
+    let mut loaded = load(app, row).await?;
+    let taken = app.store.taken_over(loaded.rollout.id).await?;
+    loaded.assignments.set_taken(taken.devices);
+    loaded.target_is_others = taken.target;
+    Ok(loaded)
 }
 
 fn parse_row(classes: &[HardwareId], row: &AssignmentRow) -> Option<Assignment> {
@@ -306,6 +318,7 @@ pub(crate) async fn execute(
     let Loaded {
         mut rollout,
         mut assignments,
+        target_is_others: others,
         ..
     } = loaded;
     let before: HashMap<DeviceId, Assignment> =
@@ -329,12 +342,12 @@ pub(crate) async fn execute(
     }];
     let (desires, mut devices) = desires(&rollout, &moved, &before, made.at);
     changes.extend(desires);
-    changes.extend(champion(app, &rollout, &was, made.at).await?);
+    changes.extend(title::passed_on(app, &rollout, &was, others, made.at).await?);
     changes.push(Change::Ledger(entry(&rollout, made, operator)?));
-    if was == Status::Completed && matches!(rollout.status, Status::RolledBack { .. }) {
-        let (recall, others) = newcomers::recall(app, &rollout, &devices, made.at).await?;
-        changes.extend(recall);
-        devices.extend(others);
+    if was == Status::Completed && matches!(rollout.status, Status::RolledBack { .. }) && !others {
+        let late = newcomers::latecomers(app, &rollout, &assignments, &devices).await?;
+        changes.extend(newcomers::recall(&rollout, &late, made.at));
+        devices.extend(late);
     }
     let state = State {
         excluded: assignments.excluded().to_vec(),
@@ -411,34 +424,6 @@ fn desires(
         }
     });
     (changes.collect(), devices)
-}
-
-/// A completed rollout makes its target the model's champion; rolling it back gives the title back, if its target still
-/// has it.
-async fn champion(app: &App, rollout: &Rollout, was: &Status, now: u64) -> Result<Option<Change>, Problem> {
-    let digest = match &rollout.status {
-        Status::Completed => rollout.target.digest,
-        Status::RolledBack { .. } if *was == Status::Completed => rollout.base.digest,
-        _ => return Ok(None),
-    };
-    let Some(version) = app.store.version(digest).await? else {
-        return Ok(None);
-    };
-    if *was == Status::Completed && !is_champion(app, &version.name, rollout.target.digest).await? {
-        return Ok(None);
-    }
-    Ok(Some(Change::SetAlias(Alias {
-        name: version.name,
-        alias: CHAMPION.into(),
-        digest,
-        since: now,
-    })))
-}
-
-/// Whether a version is its model's champion.
-pub(crate) async fn is_champion(app: &App, name: &str, digest: Digest) -> Result<bool, Problem> {
-    let is = |alias: &Alias| alias.name == name && alias.alias == CHAMPION && alias.digest == digest;
-    Ok(app.store.aliases().await?.iter().any(is))
 }
 
 fn entry(rollout: &Rollout, made: &Plan, operator: Option<&str>) -> Result<NewEntry, Problem> {

@@ -88,6 +88,7 @@ mod problem;
 mod registry;
 mod routes;
 mod server;
+mod title;
 mod tls;
 mod views;
 

@@ -24,13 +24,16 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD: Duration = Duration::from_secs(30);
 /// How long requests under way may take once the server stops.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long connections may take to end then: a moment longer, for those that are cut by [`FAREWELL`].
+const LAST_CALL: Duration = Duration::from_secs(FAREWELL.as_secs() + 1);
 
 /// A connection, plain or TLS.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// Accepts connections until the server stops, and waits for those under way; `serve` is given each with the address at its other end.
+/// Accepts connections until the server stops, and waits for those under way; `serve` is given each with the address at
+/// its other end.
 pub(crate) async fn accept<F, S>(
     app: Shared,
     listener: TcpListener,
@@ -64,7 +67,7 @@ pub(crate) async fn accept<F, S>(
     }
     // Every connection gives its place back when it ends; the store is closed after that.
     let all = u32::try_from(limit).unwrap_or(u32::MAX);
-    if timeout(FAREWELL, room.acquire_many(all)).await.is_err() {
+    if timeout(LAST_CALL, room.acquire_many(all)).await.is_err() {
         tracing::warn!("some connections did not end in time: they are cut");
     }
 }

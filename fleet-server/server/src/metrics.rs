@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     pub(crate) live_rollouts: Gauge,
     pub(crate) plan_seconds: Histogram,
     pub(crate) unplanned: Counter,
+    pub(crate) searches: Counter,
     devices: Gauge,
     connected: Gauge,
     ledger: Gauge,
@@ -62,6 +63,7 @@ impl Metrics {
             live_rollouts: Gauge::default(),
             plan_seconds: seconds(),
             unplanned: Counter::default(),
+            searches: Counter::default(),
             devices: Gauge::default(),
             connected: Gauge::default(),
             ledger: Gauge::default(),
@@ -113,6 +115,11 @@ impl Metrics {
             "planning_failures",
             "Looks at a rollout that could not be planned",
             self.unplanned.clone(),
+        );
+        registry.register(
+            "newcomer_searches",
+            "Times the fleet was searched for devices that no rollout reached",
+            self.searches.clone(),
         );
         registry.register("devices", "Devices in service", self.devices.clone());
         registry.register(

@@ -4,10 +4,11 @@
 //! A look for them costs a few small queries where there is nobody: the fleet as a whole is never read for it.
 
 use crate::app::App;
-use crate::executor::{self, CHAMPION, State};
-use crate::operator::rollouts::release;
+use crate::executor::{self, State};
+use crate::operator::rollouts::parse_release;
 use crate::problem::Problem;
-use sanderling_rollout::{Arm, Champion, Release, Rollout, Welcome, newcomers};
+use crate::title::CHAMPION;
+use sanderling_rollout::{Arm, Assignments, Champion, Freeze, Release, Rollout, Welcome, newcomers};
 use sanderling_store::{Change, Desired, DeviceRecord, FleetRow, Mode, RolloutRow, ledger::NewEntry};
 use sanderling_wire::{DeviceId, Digest};
 use serde_json::json;
@@ -20,6 +21,8 @@ pub(crate) struct Search {
     last: Option<Instant>,
     /// Whether a look has gone by without one.
     owed: bool,
+    /// Champions that cannot be read, so that each is told once.
+    unreadable: HashSet<Digest>,
 }
 
 impl Search {
@@ -28,6 +31,7 @@ impl Search {
             every,
             last: None,
             owed: false,
+            unreadable: HashSet::new(),
         }
     }
 
@@ -49,9 +53,14 @@ impl Search {
     }
 }
 
-/// Tells newcomers what to run. Called with no other operation under way, and while the fleet is not frozen.
-pub(crate) async fn welcome(app: &App, live: &[RolloutRow]) -> Result<(), Problem> {
-    let champions = champions(app, live).await?;
+/// Tells newcomers what to run. Called with no other operation under way.
+pub(crate) async fn welcome(
+    app: &App,
+    live: &[RolloutRow],
+    freeze: Option<&Freeze>,
+    search: &mut Search,
+) -> Result<(), Problem> {
+    let champions = champions(app, live, &mut search.unreadable).await?;
     if !champions.iter().any(Champion::welcomes) {
         return Ok(());
     }
@@ -61,7 +70,7 @@ pub(crate) async fn welcome(app: &App, live: &[RolloutRow]) -> Result<(), Proble
     }
     let inventory = executor::inventory_of(app, rows).await?;
     let now = app.now();
-    for welcome in newcomers(&inventory, &champions, None) {
+    for welcome in newcomers(&inventory, &champions, freeze) {
         app.store.commit(changes(&welcome, now)).await?;
         app.doorbell.ring(&welcome.devices);
     }
@@ -99,12 +108,16 @@ pub(crate) async fn left_out(app: &App, device: &DeviceRecord) -> Result<Option<
         told: None,
     };
     let inventory = executor::inventory_of(app, vec![row]).await?;
-    let champions = champions(app, &live).await?;
+    let champions = champions(app, &live, &mut HashSet::new()).await?;
     Ok(sanderling_rollout::left_out(&inventory, &champions, id))
 }
 
-/// The champion of each model that has one.
-async fn champions(app: &App, live: &[RolloutRow]) -> Result<Vec<Champion>, Problem> {
+/// The champion of each model that has one. One that cannot be read keeps no other model's newcomers; it is told once.
+async fn champions(
+    app: &App,
+    live: &[RolloutRow],
+    unreadable: &mut HashSet<Digest>,
+) -> Result<Vec<Champion>, Problem> {
     let mut contested = HashSet::new();
     for row in live {
         let target = app.store.version(row.target).await?;
@@ -115,12 +128,21 @@ async fn champions(app: &App, live: &[RolloutRow]) -> Result<Vec<Champion>, Prob
         if alias.alias != CHAMPION {
             continue;
         }
-        if let Some(version) = app.store.version(alias.digest).await? {
-            champions.push(Champion {
-                release: release(&version)?,
+        let Some(version) = app.store.version(alias.digest).await? else {
+            continue;
+        };
+        match parse_release(&version) {
+            Ok(release) => champions.push(Champion {
+                release,
                 proven: app.store.is_proven(alias.digest).await?,
                 contested: contested.contains(&version.name),
-            });
+            }),
+            Err(error) => {
+                if unreadable.insert(alias.digest) {
+                    let (model, version) = (version.name, version.version);
+                    tracing::error!(%error, model, version, "a champion cannot be read: its newcomers are told nothing");
+                }
+            }
         }
     }
     Ok(champions)
@@ -154,19 +176,24 @@ fn changes(welcome: &Welcome<'_>, now: u64) -> Vec<Change> {
     ]
 }
 
-/// A completed rollout is rolled back: whoever was told to run its target without being in it goes back as well, as
-/// `moved` do already. Answers the changes and the devices to ring.
-pub(crate) async fn recall(
+/// Who was told to run a rollout's target without being in it: newcomers. Not those of `moved`, who go back already, nor
+/// those whom a later rollout has taken over.
+pub(crate) async fn latecomers(
     app: &App,
     rollout: &Rollout,
+    assignments: &Assignments,
     moved: &[DeviceId],
-    now: u64,
-) -> Result<(Vec<Change>, Vec<DeviceId>), Problem> {
+) -> Result<Vec<DeviceId>, Problem> {
     let moved: HashSet<&DeviceId> = moved.iter().collect();
     let mut devices = app.store.told(rollout.target.digest).await?;
-    devices.retain(|device| !moved.contains(device));
+    devices.retain(|device| !moved.contains(device) && !assignments.is_taken(*device));
+    Ok(devices)
+}
+
+/// A completed rollout is rolled back: its latecomers go back as well.
+pub(crate) fn recall(rollout: &Rollout, devices: &[DeviceId], now: u64) -> Vec<Change> {
     if devices.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Vec::new();
     }
     let desired = Desired {
         digest: rollout.base.digest,
@@ -185,9 +212,9 @@ pub(crate) async fn recall(
     );
     let body = json!({ "name": rollout.target.model, "target": rollout.base.label, "digest": rollout.base.digest,
         "devices": devices, "sentences": [sentence] });
-    let changes = vec![
+    vec![
         Change::Desire {
-            devices: devices.clone(),
+            devices: devices.to_vec(),
             desired: Some(desired),
         },
         Change::Ledger(NewEntry {
@@ -196,8 +223,7 @@ pub(crate) async fn recall(
             kind: "newcomers.recalled".into(),
             body: body.to_string(),
         }),
-    ];
-    Ok((changes, devices))
+    ]
 }
 
 #[cfg(test)]

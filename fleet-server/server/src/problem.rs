@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sanderling_store::StoreError;
 use sanderling_trust::http_sig::HttpSigError;
+use sanderling_wire::api;
 
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) struct Problem {
     title: &'static str,
     detail: String,
     action: String,
+    /// When the device was decommissioned.
+    since: Option<u64>,
 }
 
 impl Problem {
@@ -31,6 +34,7 @@ impl Problem {
             title,
             detail,
             action,
+            since: None,
         }
     }
 
@@ -88,15 +92,17 @@ impl Problem {
     }
 
     /// The device was decommissioned: agents know this status and give up.
-    pub(crate) fn gone(detail: impl Into<String>) -> Self {
-        let action = "enrol the device anew with a new key";
-        Self::new(
+    pub(crate) fn gone(detail: impl Into<String>, since: Option<u64>) -> Self {
+        let action =
+            "to take the device back, enrol it anew: a new enrolment string, a new, empty state folder";
+        let problem = Self::new(
             StatusCode::GONE,
             "decommissioned",
             "The device was decommissioned",
             detail,
             action,
-        )
+        );
+        Self { since, ..problem }
     }
 
     pub(crate) fn unauthorized(detail: impl Into<String>, action: impl Into<String>) -> Self {
@@ -174,6 +180,9 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
+        if let Some(at) = self.since {
+            headers.insert(api::DECOMMISSIONED_AT, HeaderValue::from(at));
+        }
         match self.status {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -210,7 +219,7 @@ impl From<StoreError> for Problem {
                 text,
                 "check the device's id in the list of devices",
             ),
-            StoreError::Decommissioned(_) => Self::gone(text),
+            StoreError::Decommissioned(_) => Self::gone(text, None),
             StoreError::TokenInvalid | StoreError::TokenUsed => Self::forbidden(
                 "enrolment-token",
                 text,

@@ -4,8 +4,8 @@ use crate::api::{DeviceView, RolloutView, VersionView};
 use crate::app::App;
 use crate::executor::{self, Loaded};
 use crate::problem::Problem;
-use sanderling_rollout::{Freeze, Inventory, Plan, Rollout, Status, plan, standing};
-use sanderling_store::{Alias, DeviceRecord, ServingTotals, Version};
+use sanderling_rollout::{Assessment, Freeze, Inventory, Plan, Policy, Rollout, Status, plan, standing};
+use sanderling_store::{Alias, DeviceRecord, RolloutRow, ServingTotals, Version};
 use sanderling_wire::{DeviceId, Digest};
 use std::collections::HashMap;
 
@@ -77,6 +77,7 @@ pub(crate) fn device_view(
     let id: DeviceId = device.id;
     DeviceView {
         id,
+        label: device.label,
         hardware: device.hardware,
         enrolled_at: device.enrolled_at,
         decommissioned_at: device.decommissioned_at,
@@ -171,5 +172,30 @@ pub(crate) fn rollout_view(loaded: &Loaded, inventory: &Inventory, freeze: Optio
         inference: made.inference_bound(),
         assessment: made.assessment,
         policy: policy.clone(),
+    }
+}
+
+/// A rollout of which no more than its row can be read.
+pub(crate) fn unreadable_view(row: &RolloutRow, problem: &Problem) -> RolloutView {
+    RolloutView {
+        id: row.id,
+        model: String::new(),
+        status: row.status.clone(),
+        reason: None,
+        target: row.target,
+        target_label: row.target.short(),
+        base: row.base,
+        base_label: row.base.short(),
+        stages: Vec::new(),
+        stage: 0,
+        started_at: row.created_at,
+        created_by: row.created_by.clone(),
+        holding: vec![format!(
+            "it cannot be read: {}; the server's log says why",
+            problem.detail()
+        )],
+        inference: String::new(),
+        assessment: Assessment::default(),
+        policy: Policy::default(),
     }
 }

@@ -1,7 +1,8 @@
 //! The ledger: an append-only list of decisions, chained by hashes as a whole and for each rollout.
 //!
-//! Each entry holds the hash of the entry before it and of the entry before it in its own rollout. Whoever has
-//! noted a head can tell whether anything before it was changed or taken out: [`check_chain`].
+//! Each entry holds the hash of the entry before it and of the entry before it in its own rollout, so that a change in the
+//! middle breaks the chain: [`check_chain`]. The hashes have no key: who can write the whole database can write another
+//! chain that holds as well, or leave out the end. Whoever has noted a head elsewhere can tell that, for all before it.
 
 use crate::StoreError;
 use sanderling_wire::{Digest, RolloutId};
@@ -93,7 +94,7 @@ pub fn check_chain(after: Option<&Entry>, entries: &[Entry]) -> Result<(), Store
         if entry.seq != seq + 1 || entry.previous != previous || entry.hash != hash(entry) {
             return Err(StoreError::Conflict {
                 what: format!(
-                    "the ledger is broken at entry {}: it was changed after it was written",
+                    "the ledger is broken at entry {}: it does not follow from the entry before it as it was written",
                     entry.seq
                 ),
             });

@@ -34,7 +34,7 @@ pub use sqlite::{SqliteOptions, SqliteStore};
 pub use types::{
     Alias, AssignmentRow, AuditEntry, CheckInStored, CheckInWrite, Desired, Device, DeviceEvent,
     DeviceRecord, DeviceState, Enrolled, Enrolment, FleetCount, FleetRow, Heads, HealthRow, IdempotentReply,
-    MintPolicy, Mode, NewToken, PairedCount, RolloutRow, ServingTotals, TokenRow, Version,
+    MintPolicy, Mode, NewToken, PairedCount, RolloutRow, ServingTotals, TakenOver, TokenRow, Version,
 };
 
 use sanderling_wire::{DeviceId, Digest, Record, RolloutId, RuntimeInfo};
@@ -123,8 +123,11 @@ pub trait Store: Send + Sync + 'static {
     /// Rollouts that are still planned, oldest first: those whose status is `running`, `paused` or `stopping`.
     fn live_rollouts(&self) -> Pending<'_, Vec<RolloutRow>>;
 
-    /// Whether a rollout stands behind a version: one completed with it, or started from it.
+    /// Whether a rollout stands behind a version: one completed with it, or one from it was completed or rolled back.
     fn is_proven(&self, digest: Digest) -> Pending<'_, bool>;
+
+    /// What later rollouts of the same model took over from a rollout.
+    fn taken_over(&self, rollout: RolloutId) -> Pending<'_, TakenOver>;
 
     /// A rollout.
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>>;

@@ -71,6 +71,26 @@ async fn enrolled(store: &SqliteStore, n: u8) -> DeviceId {
     store.enrol(enrolment(n, n)).await.unwrap().device
 }
 
+#[tokio::test]
+async fn a_device_is_called_what_its_newest_enrolment_says() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let label = async || store.device(device).await.unwrap().unwrap().device.label;
+    assert_eq!(label().await, "token 1");
+    let unnamed = NewToken {
+        label: String::new(),
+        ..token(2)
+    };
+    store
+        .commit(vec![Change::AddToken(unnamed), Change::AddToken(token(3))])
+        .await
+        .unwrap();
+    store.enrol(enrolment(2, 1)).await.unwrap();
+    assert_eq!(label().await, "token 1");
+    store.enrol(enrolment(3, 1)).await.unwrap();
+    assert_eq!(label().await, "token 3");
+}
+
 fn serving(sequence: u64, answers: u64) -> Record {
     let window = ServingWindow {
         image: image(1),
@@ -645,7 +665,7 @@ async fn newcomers_are_those_that_were_never_told() {
 }
 
 #[tokio::test]
-async fn rollouts_prove_what_they_start_from_and_complete_with() {
+async fn rollouts_that_are_over_prove_what_they_started_from_and_complete_with() {
     let (_folder, store) = fresh().await;
     let proven = async || {
         let of = [store.is_proven(image(1)), store.is_proven(image(2))];
@@ -657,15 +677,21 @@ async fn rollouts_prove_what_they_start_from_and_complete_with() {
         .commit(vec![Change::AddRollout(rollout_row(1))])
         .await
         .unwrap();
-    assert_eq!(proven().await, (true, false));
-    for (status, holds) in [("completed", true), ("rolled back", false)] {
+    // Started from it says nothing yet, nor if it is aborted.
+    assert_eq!(proven().await, (false, false));
+    let over = [
+        ("stopped", (false, false)),
+        ("completed", (true, true)),
+        ("rolled back", (true, false)),
+    ];
+    for (status, holds) in over {
         let set = Change::SetRollout {
             id: RolloutId(1),
             status: status.into(),
             state: "{}".into(),
         };
         store.commit(vec![set]).await.unwrap();
-        assert_eq!(proven().await, (true, holds));
+        assert_eq!(proven().await, holds);
     }
 }
 
@@ -861,6 +887,48 @@ async fn the_log_is_moved_into_the_database_beside_the_writer() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     panic!("the database file has {} bytes only", size());
+}
+
+#[tokio::test]
+async fn the_newest_image_counts_and_the_one_longest_unused_goes() {
+    let (_folder, store) = fresh().await;
+    let device = enrolled(&store, 1).await;
+    let tell = async |sequence: u64, image: u8| {
+        let mut record = serving(sequence, 1);
+        if let RecordBody::Serving(window) = &mut record.body {
+            window.image = Digest([image; 32]);
+        }
+        let check_in = check_in(1, NOW + sequence, 0, vec![record]);
+        store.check_in(check_in).await.unwrap();
+    };
+    let sums = async || {
+        let serving = store.serving(Some(device)).await.unwrap();
+        let sums = serving.iter().map(|(image, totals)| (image.0[0], totals.answers));
+        sums.collect::<std::collections::BTreeMap<u8, u64>>()
+    };
+    for n in 0..64 {
+        tell(u64::from(n), n).await;
+    }
+    // An assignment makes the writer read the device again: what is stored is not new to it.
+    let desire = Change::Desire {
+        devices: vec![device],
+        desired: None,
+    };
+    store.commit(vec![desire]).await.unwrap();
+    tell(64, 0).await;
+    assert_eq!(
+        sums().await,
+        (0..64).map(|n| (n, 1 + u64::from(n == 0))).collect()
+    );
+    tell(65, 64).await;
+    assert_eq!(
+        sums().await.into_keys().collect::<Vec<_>>(),
+        (0..65).filter(|n| *n != 1).collect::<Vec<_>>()
+    );
+    // One that went comes back as a new one.
+    tell(66, 1).await;
+    let sums = sums().await;
+    assert_eq!((sums.get(&1), sums.get(&2), sums.len()), (Some(&1), None, 64));
 }
 
 #[tokio::test]

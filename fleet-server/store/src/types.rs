@@ -12,6 +12,8 @@ pub struct Device {
     pub id: DeviceId,
     /// Its Ed25519 public key.
     pub public_key: [u8; 32],
+    /// What the operator called it when the enrolment string was made; may be empty.
+    pub label: String,
     /// The kind of hardware it said it is.
     pub hardware: HardwareId,
     /// When it enrolled.
@@ -239,6 +241,15 @@ pub struct RolloutRow {
     pub created_by: String,
     /// The planner's state, JSON.
     pub state: String,
+}
+
+/// What later rollouts of the same model took over from a rollout: no longer that one's to undo.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TakenOver {
+    /// Devices that one of them gave its target and did not send back, by id; some more than once.
+    pub devices: Vec<DeviceId>,
+    /// Whether one of them completed with the same target, so that the fleet runs that by its word.
+    pub target: bool,
 }
 
 /// A device's place in a rollout. Times that are set are never changed.

@@ -63,6 +63,13 @@ pub enum BundleError {
         /// The section.
         section: SectionKind,
     },
+    /// The manifest says something that cannot be meant.
+    Manifest {
+        /// Which entry, as a recipe names it.
+        at: String,
+        /// Its value, and what is allowed.
+        why: String,
+    },
     /// What the caller handed to the builder cannot be written.
     Invalid {
         /// Which part (a tensor's name, a plan's target …).
@@ -133,6 +140,9 @@ impl fmt::Display for BundleError {
             ),
             Self::MissingSection { section } => {
                 write!(f, "bundle has no section {section}; pack the model again")
+            }
+            Self::Manifest { at, why } => {
+                write!(f, "the bundle's manifest, {at}: {why}; pack the model again")
             }
             Self::Invalid { item, why } => write!(f, "{item} cannot be put into a bundle: {why}"),
         }

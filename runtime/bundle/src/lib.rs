@@ -27,6 +27,7 @@ mod format;
 mod golden;
 mod manifest;
 mod sniff;
+mod sound;
 mod tensors;
 mod view;
 

@@ -397,9 +397,11 @@ impl Manifest {
             MANIFEST_SCHEMA => {
                 let (manifest, rest) = postcard::take_from_bytes::<Self>(rest)
                     .map_err(|_| corrupt("the manifest does not decode"))?;
-                rest.is_empty()
-                    .then_some(manifest)
-                    .ok_or_else(|| corrupt("bytes after the manifest"))
+                if !rest.is_empty() {
+                    return Err(corrupt("bytes after the manifest"));
+                }
+                manifest.check()?;
+                Ok(manifest)
             }
             found => Err(BundleError::WrongVersion {
                 found,

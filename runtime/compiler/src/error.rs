@@ -155,8 +155,12 @@ impl fmt::Display for CompileError {
             Self::MissingOperators { operators } => {
                 write!(
                     f,
-                    "{} operator(s) of this model are not in this build:",
-                    operators.len()
+                    "{} of this model {} not in this build:",
+                    match operators.len() {
+                        1 => "1 operator".to_string(),
+                        n => format!("{n} operators"),
+                    },
+                    if operators.len() == 1 { "is" } else { "are" }
                 )?;
                 operators
                     .iter()

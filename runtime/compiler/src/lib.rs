@@ -21,6 +21,6 @@ mod testing;
 
 pub use error::{CompileError, MissingOperator};
 pub use optimise::{OptimiseOptions, OptimiseReport, optimise};
-pub use pack::{Compiled, Packed, Progress, Stage, assemble, compile, pack};
+pub use pack::{Compiled, Packed, Progress, Stage, assemble, check_word, compile, pack};
 pub use quantise::{QuantiseOptions, QuantiseReport, quantise};
 pub use recipe::Recipe;

@@ -16,7 +16,7 @@ mod scan;
 mod tensor;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use prost::Message;
@@ -76,7 +76,7 @@ pub fn read_file(path: &Path, table: OpTable<'_>, limits: &Limits) -> Result<Mod
         path: path.to_path_buf(),
         source,
     };
-    let file = File::open(path).map_err(io)?;
+    let file = open_regular(path).map_err(io)?;
     let len = file.metadata().map_err(io)?.len();
     too_large("bytes of model file", len, limits.file_bytes)?;
     let mut bytes = Vec::new();
@@ -120,6 +120,15 @@ pub fn read_tensor(bytes: &[u8], limits: &Limits) -> Result<Tensor, CompileError
         what: error.to_string(),
     })?;
     tensor::read(&proto, None, &mut limits.tensor_bytes.clone())
+}
+
+/// Opens a regular file: a pipe that nobody writes to would keep the caller waiting, a device may never end.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        return File::open(path);
+    }
+    let words = "it is no regular file but a folder, a pipe or a device";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, words))
 }
 
 fn too_large(what: &str, found: u64, limit: u64) -> Result<(), CompileError> {

@@ -19,6 +19,7 @@ use crate::optimise::{OptimiseOptions, OptimiseReport, optimise};
 use crate::quantise::{QuantiseReport, quantise};
 use crate::recipe::Recipe;
 
+pub use manifest::check_word;
 pub use resources::concrete_inputs;
 
 /// Definition of integer arithmetic that bundles of this build refer to (docs/numerics.md).
@@ -276,7 +277,9 @@ fn write(
     builder.manifest(manifest.clone());
     let bytes = builder.finish()?;
     // What cannot be read back must not leave this machine.
-    BundleView::parse(&bytes)?.verify_hashes()?;
+    let view = BundleView::parse(&bytes)?;
+    view.verify_hashes()?;
+    view.manifest()?;
     Ok(bytes)
 }
 

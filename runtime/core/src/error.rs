@@ -201,7 +201,10 @@ impl fmt::Display for CoreError {
         match self {
             Self::Node { node, inputs, source } => write!(f, "{node}: {source} (inputs: {inputs})"),
             Self::UnknownOperators { nodes } => {
-                write!(f, "{} operator(s) are not in this build:", nodes.len())?;
+                match nodes.len() {
+                    1 => f.write_str("1 operator is not in this build:")?,
+                    n => write!(f, "{n} operators are not in this build:")?,
+                }
                 nodes.iter().try_for_each(|node| write!(f, "\n  {node}"))
             }
             Self::Graph { message } => f.write_str(message),

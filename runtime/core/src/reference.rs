@@ -32,24 +32,35 @@ pub fn run(
     inputs: &[TensorView<'_>],
     observe: &mut dyn FnMut(ValueId, TensorView<'_>),
 ) -> Result<Vec<Tensor>, CoreError> {
+    run_within(MAX_HELD, plan, constants, table, inputs, observe)
+}
+
+/// [`run`] with a limit of its own.
+fn run_within(
+    limit: u64,
+    plan: &PlanView<'_>,
+    constants: &dyn Constants,
+    table: OpTable<'_>,
+    inputs: &[TensorView<'_>],
+    observe: &mut dyn FnMut(ValueId, TensorView<'_>),
+) -> Result<Vec<Tensor>, CoreError> {
     let types: Vec<TensorType> = inputs
         .iter()
         .map(|view| TensorType::fixed(view.dtype(), view.shape()))
         .collect();
     let facts = infer::specialise(plan, constants, table, &types)?;
     let operators = infer::resolve(plan, table)?;
-    let mut values: Vec<Option<Tensor>> = (0..plan.value_count()).map(|_| None).collect();
+    let mut held = Held::new(plan, limit);
     for (id, view) in plan.inputs().zip(inputs) {
-        values[id.index()] = Some(view.to_tensor());
+        held.put(id, view.to_tensor());
     }
-    let mut readers = count_readers(plan);
     for (node, op) in plan.nodes().zip(operators) {
         if facts.is_folded(&node) {
             continue;
         }
         let views: Vec<Option<TensorView<'_>>> = node
             .inputs()
-            .map(|id| id.and_then(|id| find(plan, constants, &facts, &values, id)))
+            .map(|id| id.and_then(|id| find(plan, constants, &facts, &held, id)))
             .collect();
         let shapes: Vec<Option<TensorType>> = views
             .iter()
@@ -78,20 +89,20 @@ pub fn run(
         let types: Option<Vec<TensorType>> = facts.into_iter().map(|fact| fact.ty).collect();
         let types =
             types.ok_or_else(|| at_node(OpError::shape("the operator does not say what its output is")))?;
-        check_room(&values, &types, &node.display_name())?;
+        held.check_room(&types, &node.display_name())?;
         let outputs = infer::eval(op, node.attrs(), node.opset(), &views, &types).map_err(at_node)?;
         drop(known);
         for (id, tensor) in node.outputs().zip(outputs) {
             if let Some(id) = id {
                 observe(id, tensor.view());
-                values[id.index()] = Some(tensor);
+                held.put(id, tensor);
             }
         }
-        release(&mut values, &mut readers, node.inputs().flatten());
+        held.release(node.inputs().flatten());
     }
     plan.outputs()
         .map(|id| {
-            find(plan, constants, &facts, &values, id)
+            find(plan, constants, &facts, &held, id)
                 .map(|view| view.to_tensor())
                 .ok_or_else(|| CoreError::Graph {
                     message: format!("output '{}' was not computed", plan.value(id).name),
@@ -100,41 +111,74 @@ pub fn run(
         .collect()
 }
 
-/// Refuses outputs of a node that do not fit beside what is held.
-fn check_room(values: &[Option<Tensor>], outputs: &[TensorType], node: &NodeName) -> Result<(), CoreError> {
-    let size = |ty: &TensorType| ty.byte_len().map(|bytes| bytes as u64);
-    let wanted = outputs
-        .iter()
-        .try_fold(0u64, |sum, ty| sum.checked_add(size(ty)?));
-    // What cannot be counted (strings) has its own limits; what is small needs no look at the rest.
-    let wanted = wanted.unwrap_or(0);
-    if wanted <= MAX_HELD / 64 {
-        return Ok(());
+/// The values that are computed and will be read again.
+struct Held {
+    values: Vec<Option<Tensor>>,
+    /// By value: reads that are still to come.
+    readers: Vec<u32>,
+    /// Of all values together.
+    bytes: u64,
+    limit: u64,
+}
+
+impl Held {
+    fn new(plan: &PlanView<'_>, limit: u64) -> Self {
+        Self {
+            values: (0..plan.value_count()).map(|_| None).collect(),
+            readers: count_readers(plan),
+            bytes: 0,
+            limit,
+        }
     }
-    let held: u64 = values
-        .iter()
-        .flatten()
-        .map(|tensor| tensor.bytes().len() as u64)
-        .sum();
-    let bytes = held.saturating_add(wanted);
-    if bytes <= MAX_HELD {
-        return Ok(());
+
+    /// Refuses outputs of a node that do not fit beside what is held.
+    fn check_room(&self, outputs: &[TensorType], node: &NodeName) -> Result<(), CoreError> {
+        // What cannot be counted (strings) has its own limits.
+        let sizes = outputs.iter().filter_map(TensorType::byte_len);
+        let bytes = sizes.fold(self.bytes, |sum, size| sum.saturating_add(size as u64));
+        if bytes <= self.limit {
+            return Ok(());
+        }
+        Err(CoreError::TooLarge {
+            what: format!("the values held at {node}"),
+            bytes,
+            limit: self.limit,
+        })
     }
-    Err(CoreError::TooLarge {
-        what: format!("the values held at {node}"),
-        bytes,
-        limit: MAX_HELD,
-    })
+
+    fn put(&mut self, id: ValueId, tensor: Tensor) {
+        self.bytes += size(&tensor);
+        if let Some(old) = self.values[id.index()].replace(tensor) {
+            self.bytes -= size(&old);
+        }
+    }
+
+    /// Frees values that nothing will read again.
+    fn release(&mut self, read: impl Iterator<Item = ValueId>) {
+        for id in read {
+            let left = &mut self.readers[id.index()];
+            *left = left.saturating_sub(1);
+            if *left == 0
+                && let Some(tensor) = self.values[id.index()].take()
+            {
+                self.bytes -= size(&tensor);
+            }
+        }
+    }
+}
+
+fn size(tensor: &Tensor) -> u64 {
+    tensor.bytes().len() as u64
 }
 
 fn find<'a>(
     plan: &PlanView<'_>,
     constants: &'a dyn Constants,
     facts: &'a infer::Facts,
-    values: &'a [Option<Tensor>],
+    held: &'a Held,
     id: ValueId,
 ) -> Option<TensorView<'a>> {
-    values[id.index()]
+    held.values[id.index()]
         .as_ref()
         .map(Tensor::view)
         .or_else(|| infer::known(plan, constants, facts, id))
@@ -152,12 +196,56 @@ fn count_readers(plan: &PlanView<'_>) -> Vec<u32> {
     readers
 }
 
-/// Frees values that nothing will read again.
-fn release(values: &mut [Option<Tensor>], readers: &mut [u32], read: impl Iterator<Item = ValueId>) {
-    for id in read {
-        readers[id.index()] = readers[id.index()].saturating_sub(1);
-        if readers[id.index()] == 0 {
-            values[id.index()] = None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Graph, Node, Value};
+    use crate::{DType, ops, plan};
+
+    /// Each node negates one value, by its number; x is 0, and what `kept` names is the plan's output.
+    fn negations(of: &[usize], kept: &[usize], limit: u64) -> Result<usize, CoreError> {
+        let mut graph = Graph::default();
+        let ids: Vec<ValueId> = (0..=of.len())
+            .map(|n| {
+                graph.add_value(Value {
+                    name: format!("v{n}"),
+                    ty: (n == 0).then(|| TensorType::fixed(DType::F32, &[4])),
+                    constant: None,
+                })
+            })
+            .collect();
+        for (n, &input) in of.iter().enumerate() {
+            graph.nodes.push(Node {
+                op_type: "Neg".into(),
+                opset: 13,
+                inputs: alloc::vec![Some(ids[input])],
+                outputs: alloc::vec![Some(ids[n + 1])],
+                ..Node::default()
+            });
         }
+        graph.inputs.push(ids[0]);
+        graph.outputs = kept.iter().map(|&n| ids[n]).collect();
+        let (bytes, _) = plan::encode(&graph, &plan::Arena::default())?;
+        let plan = PlanView::parse(&bytes)?;
+        let x = Tensor::from_slice(&[4], &[1.0f32; 4]).unwrap();
+        let constants = Vec::<Tensor>::new();
+        let table = OpTable(ops::ALL);
+        let outputs = run_within(limit, &plan, &constants, table, &[x.view()], &mut |_, _| {})?;
+        Ok(outputs.len())
+    }
+
+    #[test]
+    fn many_small_values_are_summed_and_freed_ones_are_not() {
+        // Sixteen bytes each: x and all seventy are held together; in a row, two at a time are.
+        let side_by_side = [0; 70];
+        let (in_a_row, all): (Vec<usize>, Vec<usize>) = ((0..70).collect(), (1..=70).collect());
+        assert_eq!(negations(&side_by_side, &all, 71 * 16).unwrap(), 70);
+        let refused = negations(&side_by_side, &all, 71 * 16 - 1);
+        let Err(CoreError::TooLarge { bytes, limit, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!((bytes, limit), (71 * 16, 71 * 16 - 1));
+        assert_eq!(negations(&in_a_row, &[70], 32).unwrap(), 1);
+        assert!(negations(&in_a_row, &[70], 31).is_err());
     }
 }

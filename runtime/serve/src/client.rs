@@ -25,13 +25,10 @@ impl HttpEndpoint {
     /// `base` is the server's address, without `/v2`: `https://models.example`. A token is sent as `Bearer`.
     ///
     /// # Errors
-    /// [`ServeError::InsecureEndpoint`] for `http://` to another machine, or no address at all.
+    /// [`ServeError::InsecureEndpoint`] for `http://` to another machine, [`ServeError::EndpointAddress`] for what is
+    /// no address, or holds more than one.
     pub fn new(base: &str, token: Option<&str>) -> Result<Self, ServeError> {
-        if !is_protected(base) {
-            return Err(ServeError::InsecureEndpoint {
-                url: base.to_string(),
-            });
-        }
+        check(base)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -72,21 +69,29 @@ impl HttpEndpoint {
     }
 }
 
-/// Whether what is sent to this address can be read on the way by nobody else.
-fn is_protected(url: &str) -> bool {
-    let Ok(uri) = url.parse::<ureq::http::Uri>() else {
-        return false;
+/// Whether this is an address, and what is sent there can be read on the way by nobody else.
+fn check(url: &str) -> Result<(), ServeError> {
+    // A name and a password in front of an address only make it look like another.
+    let (before, shown) = url.rsplit_once('@').unwrap_or(("", url));
+    let no_address = || ServeError::EndpointAddress {
+        // What stands before the @ may be a password.
+        url: format!("{}{shown}", if before.is_empty() { "" } else { "…@" }),
     };
+    let uri = url.parse::<ureq::http::Uri>().map_err(|_| no_address())?;
     let host = uri.host().unwrap_or("");
+    if url.contains(['@', '#']) || uri.query().is_some() || host.is_empty() {
+        return Err(no_address());
+    }
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = host == "localhost"
         || address
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback());
     match uri.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => loopback,
-        _ => false,
+        Some("https") => Ok(()),
+        Some("http") if loopback => Ok(()),
+        Some("http") => Err(ServeError::InsecureEndpoint { url: url.to_string() }),
+        _ => Err(no_address()),
     }
 }
 

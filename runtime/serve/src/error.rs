@@ -41,6 +41,14 @@ pub enum ServeError {
         /// The address.
         url: String,
     },
+    /// What is no endpoint's address, or holds more than an address.
+    #[error(
+        "the endpoint '{url}' is not of the form https://host, with a port and a path where need be and nothing else"
+    )]
+    EndpointAddress {
+        /// The address.
+        url: String,
+    },
     /// A model cannot be loaded.
     #[error("model '{name}' ({path}): {message}", path = path.display())]
     Model {

@@ -1,8 +1,6 @@
 use crate::protocol::{InferRequest, TensorMetadata};
 use crate::worker::{Worker, serve};
 use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server, TensorData};
-use sanderling_bundle::{BundleBuilder, Dim as SpecDim, Manifest, ValueSpec};
-use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
 use sanderling_session::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -115,16 +113,37 @@ fn inputs_leave_the_machine_by_tls_only() {
     for url in [
         "http://models.example",
         "HTTP://10.0.0.1:8600",
-        "http://127.0.0.1:80@models.example",
         "http://127.0.0.1.models.example",
-        "models.example",
-        "",
+        "http://localhost.models.example:80/v2",
+        "http://[::ffff:10.0.0.1]",
+        "http://0.0.0.0",
     ] {
         let refused = HttpEndpoint::new(url, None).err();
         assert!(
             matches!(refused, Some(ServeError::InsecureEndpoint { .. })),
             "{url}"
         );
+    }
+    for url in [
+        "http://127.0.0.1:80@models.example",
+        "http://localhost:pass@models.example/v2",
+        "http://[::1]@models.example",
+        "http://models.example@127.0.0.1",
+        "https://user:secret@models.example",
+        "http://127.0.0.1#@models.example",
+        "http://127.0.0.1?@models.example",
+        "http://127.0.0.1/@models.example",
+        "http://127.0.0.1\\@models.example",
+        "https://models.example?key=1",
+        "http://127.0.0.1:80:80",
+        "https://",
+        "ftp://127.0.0.1",
+        "models.example",
+        "",
+    ] {
+        let refused = HttpEndpoint::new(url, None).unwrap_err();
+        assert!(matches!(refused, ServeError::EndpointAddress { .. }), "{url}");
+        assert!(!refused.to_string().contains("secret"), "{refused}");
     }
 }
 
@@ -148,47 +167,11 @@ fn other_machines_are_served_only_where_asked_for() {
     assert!(refused(options(Some("token"), true)).is_none());
 }
 
-/// A bundle with y = softmax(x), x [1, 2], as model `tiny`.
+/// The toy model as `tiny`.
 fn tiny_model(folder: &Path) -> ModelSource {
-    let mut graph = Graph::default();
-    let [x, y] = ["x", "y"].map(|name| {
-        graph.add_value(Value {
-            name: name.into(),
-            ty: Some(TensorType {
-                dtype: DType::F32,
-                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
-            }),
-            constant: None,
-        })
-    });
-    graph.nodes = vec![Node {
-        op_type: "Softmax".into(),
-        opset: 13,
-        inputs: vec![Some(x)],
-        outputs: vec![Some(y)],
-        ..Node::default()
-    }];
-    (graph.inputs, graph.outputs) = (vec![x], vec![y]);
-    let spec = |name: &str| ValueSpec {
-        name: name.into(),
-        dtype: DType::F32,
-        dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
-        range: None,
-        layout: None,
-        semantic: None,
-    };
-    let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
-    let mut builder = BundleBuilder::new(Manifest {
-        name: "tiny".into(),
-        version: "1".into(),
-        inputs: vec![spec("x")],
-        outputs: vec![spec("y")],
-        operators: vec!["ai.onnx:Softmax".into()],
-        ..Manifest::default()
-    });
-    builder.plan("any", bytes).unwrap();
+    let bundle = sanderling_support::bundle(sanderling_support::manifest("tiny"), "any", None);
     let path = folder.join("tiny.sdl");
-    std::fs::write(&path, builder.finish().unwrap()).unwrap();
+    std::fs::write(&path, bundle).unwrap();
     ModelSource {
         name: "tiny".into(),
         version: "1".into(),
@@ -210,11 +193,16 @@ fn start(options: ServeOptions) -> (tempfile::TempDir, crate::Running) {
 
 /// The head and the first `length` bytes of the body of a request for `tiny`.
 fn begin(address: std::net::SocketAddr, length: usize) -> TcpStream {
+    begin_with(address, length, "")
+}
+
+/// With more lines in its head.
+fn begin_with(address: std::net::SocketAddr, length: usize, more: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(
         stream,
-        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n{more}content-length: {length}\r\n\r\n"
     )
     .unwrap();
     stream
@@ -245,18 +233,21 @@ fn bodies_are_refused_before_they_are_read() {
         max_bodies: 4096,
         ..ServeOptions::default()
     });
-    let begin = |length: usize| begin(running.address, length);
-    assert_eq!(status(begin(4097)), "413");
-    let mut first = begin(4096);
-    std::thread::sleep(Duration::from_millis(200));
+    let begin = |length: usize, more: &str| begin_with(running.address, length, more);
+    assert_eq!(status(begin(4097, "")), "413");
+    // The server asks for a body once it has counted it.
+    let mut first = begin(4096, "expect: 100-continue\r\n");
+    let mut asked = [0; 25];
+    first.read_exact(&mut asked).unwrap();
+    assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(
-        status(begin(4096)),
+        status(begin(4096, "")),
         "503",
         "the first one's head took all the room"
     );
     first.write_all(&[b' '; 4096]).unwrap();
     assert_eq!(status(first), "400");
-    let mut next = begin(2);
+    let mut next = begin(2, "");
     next.write_all(b"{}").unwrap();
     assert_eq!(status(next), "400", "and gives it back");
 }

@@ -35,6 +35,12 @@ impl ModelBytes {
     /// # Errors
     /// What the system says; a file that grows or shrinks meanwhile is [`io::ErrorKind::InvalidData`].
     pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        // A pipe that nobody writes to would keep the caller waiting.
+        if !std::fs::metadata(path)?.is_file() {
+            let words = "it is no regular file but a folder, a pipe or a device";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        }
         let mut file = File::open(path)?;
         let len = usize::try_from(file.metadata()?.len()).map_err(|_| {
             io::Error::new(

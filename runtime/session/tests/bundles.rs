@@ -1,135 +1,22 @@
 //! Bundles through the session: what is checked when loading and running, golden vectors, pipeline and cascade.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use sanderling_bundle::{
-    BundleBuilder, Classification, Dim as SpecDim, Expect, GoldenInput, GoldenOutput, GoldenVector, Label,
-    Manifest, PostProcessing, PostStep, RuntimeVersion, ValueSpec,
-};
-use sanderling_core::plan;
-use sanderling_core::{Dim, Graph, Node, TensorType, Value};
+use sanderling_bundle::{Manifest, PostStep, RuntimeVersion};
 use sanderling_session::cascade::{CacheConfig, CascadeConfig};
 use sanderling_session::{
     CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded,
     Input, ModelBytes, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError, SessionOptions, Source,
     Tensor, TensorView,
 };
+use sanderling_support::bundle;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// y = softmax(x · W), x [N, 2], two labels.
-fn graph(weights: &[f32; 4]) -> Graph {
-    let mut graph = Graph::default();
-    let float = |shape: Vec<Dim>| {
-        Some(TensorType {
-            dtype: DType::F32,
-            shape,
-        })
-    };
-    let n = || Dim::Symbol("N".to_string());
-    let x = graph.add_value(Value {
-        name: "x".into(),
-        ty: float(vec![n(), Dim::Fixed(2)]),
-        constant: None,
-    });
-    let w = graph.add_constant("w", Tensor::from_slice(&[2, 2], weights).unwrap());
-    let z = graph.add_value(Value {
-        name: "z".into(),
-        ..Value::default()
-    });
-    let y = graph.add_value(Value {
-        name: "y".into(),
-        ty: float(vec![n(), Dim::Fixed(2)]),
-        constant: None,
-    });
-    let node = |op: &str, inputs: Vec<_>, out| Node {
-        name: op.to_lowercase(),
-        op_type: op.to_string(),
-        opset: 13,
-        inputs,
-        outputs: vec![Some(out)],
-        ..Node::default()
-    };
-    graph.nodes = vec![
-        node("MatMul", vec![Some(x), Some(w)], z),
-        node("Softmax", vec![Some(z)], y),
-    ];
-    (graph.inputs, graph.outputs) = (vec![x], vec![y]);
-    graph
-}
-
 fn manifest() -> Manifest {
-    let spec = |name: &str, range| ValueSpec {
-        name: name.to_string(),
-        dtype: DType::F32,
-        dims: vec![SpecDim::Symbol("N".into()), SpecDim::Fixed(2)],
-        range,
-        layout: None,
-        semantic: None,
-    };
-    let label = |name: &str| Label {
-        name: name.into(),
-        answer: None,
-        threshold: None,
-        below_threshold: None,
-    };
-    let classes = Classification {
-        labels: vec![label("left"), label("right")],
-        softmax: false,
-        top_k: 2,
-        threshold: 0.0,
-    };
-    Manifest {
-        name: "sides".into(),
-        version: "1".into(),
-        inputs: vec![spec("x", Some((-4.0, 4.0)))],
-        outputs: vec![spec("y", None)],
-        post: vec![PostProcessing {
-            output: "y".into(),
-            step: PostStep::Classification(classes),
-        }],
-        operators: vec!["ai.onnx:MatMul".into(), "ai.onnx:Softmax".into()],
-        ..Manifest::default()
-    }
-}
-
-fn bundle(manifest: Manifest, target: &str, golden: Option<f32>) -> Vec<u8> {
-    let graph = graph(&[1.0, 0.0, 0.0, 1.0]);
-    let (bytes, ids) = plan::encode(&graph, &plan::Arena::default()).unwrap();
-    let mut builder = BundleBuilder::new(manifest);
-    for id in ids {
-        let tensor = graph.constant(id).unwrap();
-        let dims: Vec<u64> = tensor.shape().iter().map(|&n| n as u64).collect();
-        builder
-            .tensor("w", tensor.dtype(), &dims, tensor.bytes().to_vec())
-            .unwrap();
-    }
-    builder.plan(target, bytes).unwrap();
-    let input: Vec<u8> = [2.0f32, 2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
-    if let Some(value) = golden {
-        let output: Vec<u8> = [value, 0.5].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let vector = GoldenVector {
-            name: "even",
-            inputs: vec![GoldenInput {
-                name: "x",
-                dtype: DType::F32,
-                dims: vec![1, 2],
-                bytes: &input,
-            }],
-            outputs: vec![GoldenOutput {
-                name: "y",
-                dtype: DType::F32,
-                dims: vec![1, 2],
-                expect: Expect::Close {
-                    bytes: &output,
-                    abs: 1e-5,
-                    rel: 0.0,
-                },
-            }],
-        };
-        builder.golden(&[vector]).unwrap();
-    }
-    builder.finish().unwrap()
+    let mut manifest = sanderling_support::manifest("sides");
+    manifest.inputs[0].range = Some((-4.0, 4.0));
+    manifest
 }
 
 fn load(bytes: &[u8]) -> Result<Session, SessionError> {
@@ -422,4 +309,34 @@ fn answers_go_on_without_the_cloud() {
     assert_eq!(reasons[0], Degraded::Attempts);
     assert_eq!(reasons[4], Degraded::BreakerOpen, "{reasons:?}");
     assert!(asked.borrow().len() < 10);
+}
+
+/// What the endpoint said is kept over an update only where the new version reads it alike.
+#[test]
+fn a_version_with_other_labels_takes_no_cached_answer() {
+    let version = |labels: [&str; 2]| {
+        let mut manifest = manifest();
+        if let PostStep::Classification(classes) = &mut manifest.post[0].step {
+            for (label, name) in classes.labels.iter_mut().zip(labels) {
+                label.name = name.into();
+            }
+        }
+        let bytes = ModelBytes::copy_of(&bundle(manifest, "any", None));
+        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+    };
+    let (mut cascade, asked) = cascade(vec![Ok([0.01, 0.99]); 3]);
+    let unsure = floats(&[1, 2], &[1.0, 0.9]);
+    let mut answer = |labels: Option<[&str; 2]>| {
+        if let Some(labels) = labels {
+            cascade.replace_pipeline(version(labels));
+        }
+        let answer = cascade.answer(&Input::Tensors(&[("x", unsure.view())])).unwrap();
+        (answer.answer.label, answer.source, asked.borrow().len())
+    };
+    let right = |source, asked| ("right".to_owned(), source, asked);
+    assert_eq!(answer(None), right(Source::Cloud, 1));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cache, 1));
+    let swapped = ["right", "left"];
+    assert_eq!(answer(Some(swapped)), ("left".to_owned(), Source::Cloud, 2));
+    assert_eq!(answer(Some(["left", "right"])), right(Source::Cloud, 3));
 }

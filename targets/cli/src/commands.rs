@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod device;
+pub(crate) mod files;
 pub(crate) mod hash;
 pub(crate) mod inspect;
 pub(crate) mod keys;

@@ -105,10 +105,65 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_command_line_hangs_together() {
         super::Cli::command().debug_assert();
+    }
+
+    /// A line of an example as a shell would split it, up to a pipe, a redirection or the words that explain it.
+    fn words(line: &str) -> Vec<String> {
+        let line = line.split("   ").next().unwrap_or_default();
+        let line = [" | ", " > ", " && "]
+            .iter()
+            .fold(line, |line, end| line.split(end).next().unwrap_or_default());
+        let mut words = Vec::new();
+        for (i, part) in line.split('\'').enumerate() {
+            match i % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_string)),
+                _ => words.push(part.to_string()),
+            }
+        }
+        words
+    }
+
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let lines = help.lines().map(str::trim);
+        found.extend(
+            lines
+                .filter(|line| line.starts_with("sanderling "))
+                .map(str::to_string),
+        );
+        command.get_subcommands().for_each(|sub| examples(sub, found));
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_understood() {
+        let mut lines = Vec::new();
+        examples(&super::Cli::command(), &mut lines);
+        assert!(lines.len() > 25, "{lines:?}");
+        let enrolment = sanderling_wire::EnrolmentString {
+            server: "https://fleet.example".into(),
+            token: "t".into(),
+            image_root: sanderling_wire::Digest([1; 32]),
+            director_root: sanderling_wire::Digest([2; 32]),
+            tls_ca: None,
+        };
+        for line in lines {
+            // What stands for something that is different everywhere.
+            let line = line.replace("sdl1:…", &enrolment.to_string());
+            let line = match line.split_once('<') {
+                Some((before, _)) => format!("{before}{}", "0".repeat(64)),
+                None => line,
+            };
+            if let Err(error) = super::Cli::try_parse_from(words(&line)) {
+                panic!("{line}\n{error}");
+            }
+        }
     }
 }

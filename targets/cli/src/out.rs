@@ -23,12 +23,17 @@ impl Out {
         } else {
             text(value)
         };
-        let mut stdout = std::io::stdout().lock();
-        match writeln!(stdout, "{}", words.trim_end()) {
-            // Whoever read the output has seen enough (`| head`).
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
-        }
+        write(&words)
+    }
+
+    /// Prints one of several results as it comes: as a line of JSON Lines where JSON was asked for.
+    pub(crate) fn line<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let words = if self.json {
+            serde_json::to_string(value)?
+        } else {
+            text()
+        };
+        write(&words)
     }
 
     /// Prints an error and what led to it.
@@ -57,10 +62,32 @@ impl Out {
     }
 }
 
+fn write(words: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", words.trim_end()) {
+        // Whoever read the output has seen enough (`| head`).
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// A text without the numbers that the system gives its errors: `No such file or directory (os error 2)`.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut said = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => said += rest,
+            _ => said = format!("{said} (os error {part}"),
+        }
+    }
+    said
+}
+
 /// An error and what led to it, in one line. Many an error says its cause itself: nothing is said twice.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut said = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain().map(|cause| without_numbers(&cause.to_string())) {
         if said.is_empty() {
             said = cause;
         } else if !said.contains(&cause) {
@@ -84,6 +111,12 @@ pub(crate) fn start_logging(verbose: u8, json: bool) {
     }
 }
 
+/// A number of things: `1 device`, `3 devices`. A plural that is not made with an s is written out by its caller.
+pub(crate) fn count(n: u64, thing: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {thing}{s}")
+}
+
 /// A size for people.
 pub(crate) fn bytes(n: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB"];
@@ -105,6 +138,23 @@ mod tests {
             .context("x.sdl: no such file")
             .context("cannot pack");
         assert_eq!(super::chain(&error), "cannot pack: x.sdl: no such file");
+    }
+
+    #[test]
+    fn the_systems_numbers_are_left_out() {
+        for (text, said) in [
+            (
+                "x.sdl: No such file or directory (os error 2)",
+                "x.sdl: No such file or directory",
+            ),
+            ("a (os error 2): b (os error 13); c", "a: b; c"),
+            ("(os error 2)", "(os error 2)"),
+            (" (os error x) (os error", " (os error x) (os error"),
+        ] {
+            assert_eq!(super::without_numbers(text), said);
+        }
+        assert_eq!(super::count(1, "device"), "1 device");
+        assert_eq!(super::count(0, "device"), "0 devices");
     }
 
     #[test]

@@ -266,3 +266,87 @@ fn what_cannot_be_packed_is_told() {
         .contains("passes are")
     );
 }
+
+#[test]
+fn what_never_ends_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    for path in ["/dev/zero", fifo.to_str().unwrap()] {
+        for args in [
+            vec!["run", path, "--random"],
+            vec!["run", &BUNDLES.float, "--input", path],
+            vec!["pack", path],
+            vec!["pack", "examples/magika", "--parent", path],
+            vec!["verify", path],
+            vec!["inspect", path],
+            vec!["bench", path],
+            vec!["serve", path],
+        ] {
+            let said = failure(&args);
+            assert!(said.contains("a pipe or a device"), "{args:?}: {said}");
+            assert!(!said.contains("os error"), "{said}");
+        }
+        // One file among others: the line of that file says it.
+        let output = sanderling(&["run", &BUNDLES.float, path], &root());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("a pipe or a device"), "{said}");
+    }
+    let said = failure(&["verify", "nowhere.sdl"]);
+    assert!(
+        said.contains("nowhere.sdl") && !said.contains("os error"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_recipe_that_cannot_be_meant_is_refused_with_its_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let magika = root().join("examples/magika");
+    for file in std::fs::read_dir(&magika).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let recipe = folder.path().join("sanderling.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    let path = recipe.to_str().unwrap();
+    for (line, instead, said) in [
+        (
+            "threshold = 0.5",
+            "threshold = nan",
+            "classification.threshold: it is NaN; give a number from 0 to 1",
+        ),
+        ("top_k = 3", "top_k = 0", "classification.top_k: it is 0"),
+        (
+            "range = [0, 256]",
+            "range = [256, 0]",
+            "inputs.bytes.range: it is [256, 0]",
+        ),
+        (
+            "range = [0, 256]",
+            "range = [nan, 256]",
+            "inputs.bytes.range: it is [NaN, 256]",
+        ),
+        ("version = \"3.3.0\"", "version = \"\"", "version: it is \"\""),
+        (
+            "version = \"3.3.0\"",
+            "version = \"3\\n3\"",
+            "version: it is \"3\\n3\"",
+        ),
+        ("crt = 0.9", "crt = inf", "thresholds.crt: it is inf"),
+        (
+            "labels = \"labels.txt\"",
+            "labels = \"/dev/zero\"",
+            "/dev/zero: it is no regular file",
+        ),
+    ] {
+        assert!(text.contains(line), "{line}");
+        std::fs::write(&recipe, text.replacen(line, instead, 1)).unwrap();
+        let error = failure(&["pack", path, "--out", "/dev/null"]);
+        assert!(error.contains(said), "{instead}: {error}");
+        assert!(error.contains(path) || error.contains("/dev/zero"), "{error}");
+    }
+    let output = sanderling(&["pack", path, "--version", ""], &root());
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -42,7 +42,7 @@ impl Default for Pace {
         Self {
             interval: Duration::from_millis(500),
             window: Duration::from_secs(10),
-            remembered: 96,
+            remembered: 64,
         }
     }
 }
@@ -376,8 +376,8 @@ fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
     Pipeline::new(load(file)?).map_err(|error| error.to_string())
 }
 
-/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, cached answers)
-/// goes on, as long as the same model is asked there.
+/// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, and cached answers
+/// where the labels are the same) goes on, as long as the same model is asked there.
 fn cascade(before: Option<Model>, pipeline: Pipeline, end: &Cascade, seed: u64) -> CascadePipeline {
     let options = &end.options;
     let manifest = pipeline.session().manifest();
@@ -462,74 +462,13 @@ fn line(file: &Path, answer: &CascadeAnswer, image: Digest, micros: u64) -> Answ
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sanderling_bundle::{
-        BundleBuilder, Classification, Dim as SpecDim, Label, Manifest, PostProcessing, PostStep, ValueSpec,
-    };
-    use sanderling_core::{Dim, Graph, Node, TensorType, Value, plan};
     use sanderling_session::cascade::CascadeCounters;
-    use sanderling_session::{DType, ModelBytes, Session, SessionOptions, Tensor};
+    use sanderling_session::{ModelBytes, Session, SessionOptions, Tensor};
 
-    /// y = softmax(x), x [1, 2], two labels.
     fn sides(name: &str) -> Pipeline {
-        let mut graph = Graph::default();
-        let ty = || {
-            Some(TensorType {
-                dtype: DType::F32,
-                shape: vec![Dim::Fixed(1), Dim::Fixed(2)],
-            })
-        };
-        let [x, y] = ["x", "y"].map(|name| {
-            graph.add_value(Value {
-                name: name.into(),
-                ty: ty(),
-                constant: None,
-            })
-        });
-        graph.nodes = vec![Node {
-            op_type: "Softmax".into(),
-            opset: 13,
-            inputs: vec![Some(x)],
-            outputs: vec![Some(y)],
-            ..Node::default()
-        }];
-        (graph.inputs, graph.outputs) = (vec![x], vec![y]);
-        let spec = |name: &str| ValueSpec {
-            name: name.into(),
-            dtype: DType::F32,
-            dims: vec![SpecDim::Fixed(1), SpecDim::Fixed(2)],
-            range: None,
-            layout: None,
-            semantic: None,
-        };
-        let label = |name: &str| Label {
-            name: name.into(),
-            answer: None,
-            threshold: None,
-            below_threshold: None,
-        };
-        let classes = Classification {
-            labels: vec![label("left"), label("right")],
-            softmax: false,
-            top_k: 1,
-            threshold: 0.0,
-        };
-        let manifest = Manifest {
-            name: name.into(),
-            version: "1".into(),
-            inputs: vec![spec("x")],
-            outputs: vec![spec("y")],
-            post: vec![PostProcessing {
-                output: "y".into(),
-                step: PostStep::Classification(classes),
-            }],
-            operators: vec!["ai.onnx:Softmax".into()],
-            ..Manifest::default()
-        };
-        let (bytes, _) = plan::encode(&graph, &plan::Arena::default()).unwrap();
-        let mut builder = BundleBuilder::new(manifest);
-        builder.plan("any", bytes).unwrap();
-        let bytes = ModelBytes::copy_of(&builder.finish().unwrap());
-        Pipeline::new(Session::from_bundle(bytes, &SessionOptions::default()).unwrap()).unwrap()
+        let bytes = sanderling_support::bundle(sanderling_support::manifest(name), "any", None);
+        let session = Session::from_bundle(ModelBytes::copy_of(&bytes), &SessionOptions::default());
+        Pipeline::new(session.unwrap()).unwrap()
     }
 
     #[test]

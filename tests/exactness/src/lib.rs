@@ -2,6 +2,7 @@
 //!
 //! One JSON file an operator lies in `vectors/`; `numerics.py` makes them in NumPy, without a line in common with the
 //! Rust code. A backend's tests take [`vectors`], compute, and compare bytes.
+#![forbid(unsafe_code)]
 
 use sanderling_core::{Attribute, DType, Tensor};
 use serde::Deserialize;

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cpu", &["bundle", "core", "kernels"]),
     ("compiler", &["bundle", "core"]),
     ("session", &["bundle", "core", "cpu"]),
+    ("support", &["bundle", "core"]),
     ("serve", &["session"]),
     ("wire", &[]),
     ("trust", &["wire"]),

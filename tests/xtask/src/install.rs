@@ -21,6 +21,7 @@ const PYTHON: &[&str] = &[
     "numpy==2.4.6",
     "onnx==1.22.0",
     "onnxruntime==1.31.1",
+    "pillow==13.0.0",
     "tokenizers==0.23.3",
 ];
 /// npm packages of the tests.
@@ -117,7 +118,7 @@ fn zoo(cx: &Context) -> StepResult {
     let list = scripts.join("requirements.txt");
     once(
         &cx.cache().join("zoo.stamp"),
-        &(read("requirements.txt")? + &read("build.py")?),
+        &(read("requirements.txt")? + &read("build.py")? + &read("quantise.py")?),
         || {
             let wheels = cx.cache().join("wheels");
             let pip = [
@@ -140,6 +141,9 @@ fn zoo(cx: &Context) -> StepResult {
                 .arg(cx.zoo()))?;
             run(Command::new(cx.python())
                 .arg(scripts.join("build.py"))
+                .arg(cx.zoo()))?;
+            run(Command::new(cx.python())
+                .arg(scripts.join("quantise.py"))
                 .arg(cx.zoo()))
         },
     )

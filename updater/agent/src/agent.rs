@@ -7,6 +7,7 @@
 
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::enrolment::{ENROLLED, fleet};
 use crate::error::{AgentError, Trouble};
 use crate::io::{Action, Entropy, Input, Now, Report, RequestId, Serving};
 use crate::network::InFlight;
@@ -22,13 +23,9 @@ use sanderling_slots::{Boot, BootNote, ImageAt, Slots, SlotsError, Storage, Stor
 use sanderling_trust::{DeviceIdentity, Signer, TrustError, UnixTime};
 use sanderling_wire::{
     ActiveImage, DeviceId, Digest, EnrolReply, EnrolmentString, Event, EventKind, Phase, RecordBody,
-    RolloutId, StateReport, decode, encode,
+    RolloutId, StateReport, encode,
 };
 
-/// Blob with the enrolment string that the state belongs to.
-const ENROLMENT: &str = "enrolment";
-/// Blob with the server's answer to it.
-const ENROLLED: &str = "enrolled";
 /// Most actions that wait for the host. Reports make room for what has to be done, of which a handful can wait at most:
 /// one request, one self-test, and the newest of what is to be served and listened to.
 const MAX_ACTIONS: usize = 256;
@@ -90,7 +87,7 @@ impl<S: Storage> Agent<S> {
     /// Starts an agent on its medium: recovers, verifies, and says what to serve before anything else.
     ///
     /// # Errors
-    /// [`AgentError`]: the state belongs to no fleet or to another one, or the medium or the key failed.
+    /// [`AgentError`]: the state belongs to no fleet or to another one, is damaged, or the medium or the key failed.
     pub fn start(
         mut config: Config,
         storage: S,
@@ -106,7 +103,13 @@ impl<S: Storage> Agent<S> {
             })?;
         let device = DeviceId::of_public_key(&public_key);
         let mut slots = Slots::open(storage, entropy.number())?;
-        let (enrolment, enrolled) = fleet(slots.storage(), config.enrolment.take())?;
+        let (enrolment, enrolled) = fleet(&mut slots, config.enrolment.take())?;
+        if let Some(reply) = enrolled.as_ref().filter(|reply| reply.device != device) {
+            return Err(AgentError::OtherKey {
+                stored: reply.device,
+                found: device,
+            });
+        }
         let boot = slots.boot(config.trial.max_boots)?;
         let identity = identity(&config, device, &slots);
         let (repositories, refused) = Repositories::load(
@@ -428,45 +431,4 @@ fn identity<S: Storage>(config: &Config, device: DeviceId, slots: &Slots<S>) -> 
         hardware: config.hardware.clone(),
         release_floor,
     }
-}
-
-/// The fleet that the state belongs to: what is stored, or what is given, if they do not contradict each other.
-fn fleet<S: Storage>(
-    storage: &mut S,
-    given: Option<EnrolmentString>,
-) -> Result<(EnrolmentString, Option<EnrolReply>), AgentError> {
-    let read = |blob: Option<alloc::vec::Vec<u8>>| blob.and_then(|bytes| String::from_utf8(bytes).ok());
-    let stored = read(storage.read_blob(ENROLMENT).map_err(SlotsError::from)?);
-    let stored = stored.and_then(|text| text.parse::<EnrolmentString>().ok());
-    let reply = storage.read_blob(ENROLLED).map_err(SlotsError::from)?;
-    let reply = reply.and_then(|bytes| decode::<EnrolReply>(&bytes).ok());
-    match (stored, given) {
-        (None, None) => Err(AgentError::NotEnrolled),
-        (Some(stored), None) => Ok((stored, reply)),
-        (Some(stored), Some(given)) if stored == given => Ok((given, reply)),
-        (Some(stored), Some(given)) => {
-            let same_roots =
-                (stored.image_root, stored.director_root) == (given.image_root, given.director_root);
-            if reply.is_some() && !same_roots {
-                return Err(AgentError::OtherFleet {
-                    stored: stored.server,
-                    given: given.server,
-                });
-            }
-            // The same fleet at another address, or a new token: the device enrols again with the key it has.
-            storage.remove_blob(ENROLLED).map_err(SlotsError::from)?;
-            keep(storage, &given)?;
-            Ok((given, None))
-        }
-        (None, Some(given)) => {
-            keep(storage, &given)?;
-            Ok((given, None))
-        }
-    }
-}
-
-fn keep<S: Storage>(storage: &mut S, enrolment: &EnrolmentString) -> Result<(), AgentError> {
-    Ok(storage
-        .write_blob(ENROLMENT, enrolment.to_string().as_bytes())
-        .map_err(SlotsError::from)?)
 }

@@ -4,8 +4,8 @@ use crate::io::TransportError;
 use alloc::string::String;
 use core::fmt;
 use sanderling_slots::SlotsError;
-use sanderling_trust::TrustError;
-use sanderling_wire::DecodeError;
+use sanderling_trust::{TrustError, UnixTime};
+use sanderling_wire::{DecodeError, DeviceId};
 
 /// Why an agent does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub enum AgentError {
         stored: String,
         /// The server of the string.
         given: String,
+    },
+    /// The state was in use, and what it says of its fleet is gone or cannot be read.
+    EnrolmentDamaged {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The state is that of a device with another key.
+    OtherKey {
+        /// The device whose state this is.
+        stored: DeviceId,
+        /// The device of the key.
+        found: DeviceId,
     },
     /// The medium failed.
     Slots(SlotsError),
@@ -46,6 +58,16 @@ impl fmt::Display for AgentError {
                 "this state belongs to the fleet of {stored}, the enrolment string for {given} pins other roots: \
                  use another state folder for another fleet"
             ),
+            Self::EnrolmentDamaged { reason } => write!(
+                f,
+                "the stored enrolment is {reason}, so it is not known which fleet this device belongs to: restore it, \
+                 or start once with the device's enrolment string (sdl1:…)"
+            ),
+            Self::OtherKey { stored, found } => write!(
+                f,
+                "this is the state of device {stored}, the key is that of device {found}: put the key of {stored} back, \
+                 or start once with a new enrolment string to enrol {found}"
+            ),
             Self::Slots(error) => error.fmt(f),
             Self::Key { reason } => write!(f, "the device's key: {reason}"),
         }
@@ -71,6 +93,13 @@ pub enum Trouble {
         what: &'static str,
         /// The status.
         status: u16,
+    },
+    /// The server has decommissioned the device.
+    Decommissioned {
+        /// What was asked.
+        what: &'static str,
+        /// When, if the server said so.
+        at: Option<u64>,
     },
     /// The answer is not what it should be.
     Answer {
@@ -148,8 +177,16 @@ impl fmt::Display for Trouble {
                 f,
                 "{what}: the server answers {status}: it does not know this device or its token, or the clocks differ"
             ),
-            Self::Status { what, status: 410 } => {
-                write!(f, "{what}: the server has decommissioned this device (410)")
+            Self::Decommissioned { what, at } => {
+                write!(f, "{what}: the fleet's owner decommissioned this device")?;
+                if let Some(at) = at {
+                    write!(f, " at {}", UnixTime(*at))?;
+                }
+                f.write_str(
+                    ": it gets no more updates, and its key is refused for good; what it has goes on answering. To take \
+                     it back, start it in a new, empty state folder with a new string of `sanderling device enrol`; \
+                     else stop the agent",
+                )
             }
             Self::Status { what, status } => write!(f, "{what}: the server answers {status}"),
             Self::Answer { what, error } => write!(f, "{what}: {error}"),

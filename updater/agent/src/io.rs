@@ -117,6 +117,8 @@ pub struct ResponseHead {
     pub range_start: Option<u64>,
     /// `Retry-After` in seconds.
     pub retry_after_s: Option<u32>,
+    /// [`sanderling_wire::api::DECOMMISSIONED_AT`] in Unix seconds.
+    pub decommissioned_at: Option<u64>,
 }
 
 /// How the images of an [`Action::Serve`] run.

@@ -27,6 +27,7 @@ mod agent;
 mod answers;
 mod backoff;
 mod config;
+mod enrolment;
 mod error;
 mod io;
 mod network;

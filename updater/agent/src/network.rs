@@ -279,6 +279,10 @@ impl<S: Storage> Agent<S> {
                 }),
             },
             _ if head.status == 200 => Ok(()),
+            purpose if head.status == GONE => Err(Trouble::Decommissioned {
+                what: purpose.what(),
+                at: head.decommissioned_at,
+            }),
             purpose => Err(Trouble::Status {
                 what: purpose.what(),
                 status: head.status,

@@ -79,7 +79,8 @@ impl<S: Storage> Agent<S> {
     }
 
     /// Whether the goal there is the one asked for. A rollout begun again under another id takes it over with what is
-    /// done already, and the slot that holds the image: outcomes are the evidence of the rollout that asks now.
+    /// done already: outcomes are the evidence of the rollout that asks now. A self-test under way notes its outcome in
+    /// the slot, so the slot is taken over at once; else the next step towards the goal does that.
     fn goes_on(&mut self, digest: Digest, mode: Mode, rollout: Option<RolloutId>, now: Now) -> bool {
         let Some(goal) = &mut self.goal else { return false };
         if goal.image.digest != digest || goal.mode != mode {
@@ -91,10 +92,11 @@ impl<S: Storage> Agent<S> {
         goal.image.rollout = rollout;
         let image = goal.image;
         let testing = self.host.testing.as_mut();
-        if let Some(at) = testing.filter(|at| at.image.digest == digest) {
-            at.image = image;
-        }
-        if let Some((slot, _)) = self.held_slot(&digest)
+        let Some(at) = testing.filter(|at| at.image.digest == digest) else {
+            return true;
+        };
+        at.image = image;
+        if let Place::Slot(slot) = at.place
             && let Err(error) = self.slots.adopt(slot, image)
         {
             self.storage_failed(now, error);

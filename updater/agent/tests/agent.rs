@@ -6,10 +6,10 @@ mod fleet;
 
 use device::{Device, medium};
 use fleet::{DIRECTOR_KEY, Fault, Fleet, Kind, MALLORY, digest, image};
-use sanderling_agent::{Action, AgentError, Input, Now, Paired, Report};
+use sanderling_agent::{Action, Agent, AgentError, Input, Now, Paired, Report, Trouble};
 use sanderling_slots::sim::FaultyStorage;
-use sanderling_slots::{MemoryStorage, Region, Slot};
-use sanderling_trust::{Mode, UnixTime};
+use sanderling_slots::{MemoryStorage, Region, Slot, Storage};
+use sanderling_trust::{Ed25519Signer, Mode, UnixTime};
 use sanderling_wire::{DeviceId, EventKind, PairedOutcome, Phase, RecordBody, RolloutId};
 
 fn fleet(versions: &[u8]) -> Fleet {
@@ -552,6 +552,90 @@ fn a_state_belongs_to_one_fleet() {
 }
 
 #[test]
+fn a_state_that_lost_its_enrolment_is_not_a_new_one() {
+    let (fleet, mut device) = on(1);
+    let held = device.agent.storage().live().clone();
+    let start = |blobs: &[(&str, Option<&[u8]>)], given: bool| {
+        let mut held = held.clone();
+        for (name, bytes) in blobs {
+            match bytes {
+                Some(bytes) => held.write_blob(name, bytes).unwrap(),
+                None => held.remove_blob(name).unwrap(),
+            }
+        }
+        let mut config = Device::config(&fleet);
+        config.enrolment = config.enrolment.filter(|_| given);
+        Device::start(FaultyStorage::new(held, None), config, device.now, 1).map(drop)
+    };
+    type Blobs = &'static [(&'static str, Option<&'static [u8]>)];
+    let damaged: [Blobs; 4] = [
+        &[("enrolment", Some(b"sdl1:AAAA"))],
+        &[("enrolment", Some(&[0xff; 40]))],
+        &[("enrolment", Some(b"")), ("enrolled", None)],
+        &[("enrolment", None), ("enrolled", None)],
+    ];
+    for blobs in damaged {
+        let error = start(blobs, false).unwrap_err();
+        assert!(
+            matches!(error, AgentError::EnrolmentDamaged { .. }),
+            "{blobs:?}: {error}"
+        );
+        assert!(error.to_string().contains("start once with"), "{error}");
+        assert_eq!(start(blobs, true), Ok(()), "the string heals it");
+    }
+    // A damaged answer of the server is asked for again.
+    assert_eq!(start(&[("enrolled", Some(b"?"))], false), Ok(()));
+}
+
+#[test]
+fn the_key_of_another_device_is_noticed() {
+    let (fleet, mut device) = on(1);
+    let held = device.agent.storage().live().clone();
+    let mut config = Device::config(&fleet);
+    config.enrolment = None;
+    let error = Agent::start(
+        config,
+        FaultyStorage::new(held, None),
+        Box::new(Ed25519Signer::from_seed(&[43; 32])),
+        Box::new(device::Seeded(1)),
+        device.now,
+    )
+    .err()
+    .unwrap();
+    let AgentError::OtherKey { stored, found } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(stored, device.agent.device());
+    assert_ne!(found, stored);
+}
+
+#[test]
+fn a_decommissioned_device_says_so_and_goes_on_answering() {
+    let (mut fleet, mut device) = on(1);
+    (0..20).for_each(|_| fleet.fault(Kind::CheckIn, Fault::Status(410)));
+    let at = Some(fleet::DECOMMISSIONED_AT);
+    let said = |device: &Device| {
+        device.reports.iter().find_map(|report| match report {
+            Report::Trouble(trouble @ Trouble::Decommissioned { .. }) => Some(trouble.clone()),
+            _ => None,
+        })
+    };
+    assert!(device.run_till(&mut fleet, 600, |device, _| said(device).is_some()));
+    let told = said(&device).unwrap();
+    assert_eq!(told, Trouble::Decommissioned { what: "check-in", at });
+    let words = told.to_string();
+    for part in [
+        "decommissioned",
+        "2026-01-01T00:00:00Z",
+        "sanderling device enrol",
+        "new, empty state folder",
+    ] {
+        assert!(words.contains(part), "{words}");
+    }
+    assert!(device.is_confirmed_on(1));
+}
+
+#[test]
 fn rot_of_the_image_served_falls_back_and_fetches_again() {
     let (mut fleet, mut device) = on(1);
     device.update(&mut fleet, 2, 2);
@@ -725,6 +809,25 @@ fn a_control_device_compares_nothing() {
     assert!(device.serving.beside.is_none() && device.is_confirmed_on(2));
     let active = device.agent.state_report().active.unwrap();
     assert_eq!(active.rollout, Some(RolloutId(2)));
+}
+
+/// The same under a self-test: its outcome is noted under the rollout that asks now, and a refusal holds for that one.
+#[test]
+fn a_rollout_begun_again_takes_a_self_test_over() {
+    let (mut fleet, mut device) = on(1);
+    device.slow_self_test = true;
+    fleet.want(2, 2, Mode::Activate);
+    let testing = |device: &Device| device.agent.state_report().phase == Phase::SelfTest;
+    assert!(device.run_till(&mut fleet, 200, |device, _| testing(device)));
+    fleet.want(2, 3, Mode::Activate);
+    device.agent.handle(Input::Doorbell, device.now);
+    device.run(&mut fleet, 30);
+    let (image, outcome) = (digest(2), Err("golden vector 1 differs".into()));
+    let failed = Input::SelfTested { image, outcome };
+    device.agent.handle(failed, device.now);
+    let journal = device.agent.slots().journal();
+    assert!(journal.is_rejected(&image, Some(RolloutId(3))));
+    assert!(!journal.is_rejected(&image, Some(RolloutId(2))));
 }
 
 /// Outcomes come after the agent has told the host to serve something else: they keep their names, and prove nothing of

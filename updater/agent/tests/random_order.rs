@@ -100,7 +100,7 @@ fn apply(
             let head = sanderling_agent::ResponseHead {
                 status: 200,
                 range_start: Some(n),
-                retry_after_s: None,
+                ..Default::default()
             };
             // Answers to requests that are none, or not under way.
             for stray in [

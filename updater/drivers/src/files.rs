@@ -289,6 +289,25 @@ fn new_file(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Whether an agent has kept anything of a fleet in a state folder.
+pub(crate) fn was_used(folder: &Path) -> Result<bool, DriverError> {
+    let meta = folder.join(META);
+    let has_blobs = match fs::read_dir(&meta) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(source) => return Err(DriverError::Io { path: meta, source }),
+    };
+    Ok(has_blobs
+        || [Slot::A, Slot::B]
+            .iter()
+            .any(|slot| folder.join(slot_name(*slot)).exists()))
+}
+
+/// The file of a blob.
+pub(crate) fn blob_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(META).join(name)
+}
+
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -169,7 +169,8 @@ impl<M: ModelHost> Host<M> {
     /// Opens the state folder and starts the agent; nothing is sent or served before [`Self::run`].
     ///
     /// # Errors
-    /// [`DriverError`]: the folder is in use, belongs to another fleet, or cannot be used.
+    /// [`DriverError`]: the folder is in use, belongs to another fleet, has lost its key or its enrolment, or cannot be
+    /// used.
     pub fn open(options: Options, model: M) -> Result<Self, DriverError> {
         let storage = FileStorage::open(&options.state, options.files)?;
         let key = DeviceKey::of_folder(&options.state)?;
@@ -183,7 +184,8 @@ impl<M: ModelHost> Host<M> {
             network: options.network,
         };
         let (signer, entropy) = (Box::new(key.clone()), Box::new(OsEntropy::new()?));
-        let agent = Agent::start(config, storage, signer, entropy, clock.now())?;
+        let agent = Agent::start(config, storage, signer, entropy, clock.now());
+        let agent = agent.map_err(|error| DriverError::of_agent(error, &options.state))?;
         let (inbox_sender, inbox) = sync_channel(INBOX_LEN);
         let (telemetry_sender, telemetry) = sync_channel(TELEMETRY_LEN);
         let shared = Shared {

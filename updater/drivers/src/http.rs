@@ -5,7 +5,7 @@
 
 use crate::error::DriverError;
 use sanderling_agent::{HttpRequest, Method, RequestId, ResponseHead, TransportError};
-use sanderling_wire::EnrolmentString;
+use sanderling_wire::{EnrolmentString, api};
 use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use ureq::config::Config;
-use ureq::http::Response;
+use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -112,22 +112,29 @@ fn client(ca: Option<&[u8]>) -> Agent {
         .new_agent()
 }
 
-/// Without TLS only this machine is spoken to.
+/// A plain address, and without TLS only this machine's.
 fn check_server(server: &str) -> Result<(), DriverError> {
-    let Some(authority) = server.strip_prefix("http://") else {
-        return Ok(());
-    };
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
-    };
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if loopback {
-        Ok(())
-    } else {
-        Err(DriverError::InsecureServer {
+    // The client's own parser: what is checked here is what it connects to.
+    let uri = server.parse::<Uri>().ok().filter(|uri| {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // Nothing but an address: a name and a password in front of it only make it look like another.
+        !authority.contains('@') && uri.path() == "/" && uri.query().is_none() && !server.contains('#')
+    });
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or("");
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    match uri.as_ref().and_then(Uri::scheme_str) {
+        Some("https") if !host.is_empty() => Ok(()),
+        Some("http") if loopback => Ok(()),
+        Some("http") => Err(DriverError::InsecureServer {
             server: server.to_string(),
-        })
+        }),
+        _ => Err(DriverError::ServerAddress {
+            server: server.to_string(),
+        }),
     }
 }
 
@@ -197,6 +204,7 @@ fn head(response: &Response<Body>) -> ResponseHead {
         status: response.status().as_u16(),
         range_start: range.and_then(|start| start.trim().parse().ok()),
         retry_after_s: text("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+        decommissioned_at: text(api::DECOMMISSIONED_AT).and_then(|at| at.trim().parse().ok()),
     }
 }
 
@@ -217,6 +225,7 @@ fn transport(error: ureq::Error) -> TransportError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -227,6 +236,9 @@ mod tests {
             "http://127.0.0.1:80",
             "http://[::1]:8080",
             "http://localhost",
+            "http://localhost:8080/",
+            "https://[2001:db8::1]:443",
+            "HTTPS://fleet.example",
         ] {
             assert!(check_server(server).is_ok(), "{server}");
         }
@@ -234,8 +246,44 @@ mod tests {
             "http://fleet.example",
             "http://10.0.0.1:8080",
             "http://[fe80::1]:80",
+            "HTTP://fleet.example",
+            "http://127.0.0.1.fleet.example",
+            "http://localhost.fleet.example:80",
+            "http://[::ffff:10.0.0.1]:80",
+            "http://0.0.0.0:80",
         ] {
-            assert!(check_server(server).is_err(), "{server}");
+            let error = check_server(server).unwrap_err();
+            assert!(
+                matches!(error, DriverError::InsecureServer { .. }),
+                "{server}: {error}"
+            );
+        }
+        for server in [
+            "http://127.0.0.1:80@fleet.example",
+            "http://127.0.0.1@fleet.example:80",
+            "http://localhost:@fleet.example",
+            "http://[::1]:80@fleet.example",
+            "http://fleet.example@127.0.0.1",
+            "https://user:password@fleet.example",
+            "http://fleet.example#127.0.0.1",
+            "http://127.0.0.1#@fleet.example",
+            "http://127.0.0.1?@fleet.example",
+            "http://127.0.0.1/@fleet.example",
+            "http://127.0.0.1\\@fleet.example",
+            "http://127.0.0.1:80:80",
+            "http://127.0.0.1 ",
+            "http://",
+            "https://",
+            "https:///v1",
+            "ftp://127.0.0.1",
+            "127.0.0.1:80",
+            "",
+        ] {
+            let error = check_server(server).unwrap_err();
+            assert!(
+                matches!(error, DriverError::ServerAddress { .. }),
+                "{server}: {error}"
+            );
         }
     }
 }

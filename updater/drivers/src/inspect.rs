@@ -2,6 +2,7 @@
 
 use crate::error::DriverError;
 use crate::files::FileStorage;
+use crate::key::key_file;
 use sanderling_slots::{ImageAt, Journal, Outbox, Recovery, SlotState, Storage, Trial};
 use sanderling_wire::{DeviceId, Digest, EnrolReply, EnrolmentString, MqttEndpoint, decode};
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct StateView {
     pub outbox: Option<OutboxView>,
     /// Names of the trusted metadata kept.
     pub metadata: Vec<String>,
+    /// What keeps an agent from starting on this folder: a file that is lost or damaged.
+    pub damage: Vec<String>,
 }
 
 /// What waits in the outbox.
@@ -57,10 +60,16 @@ pub fn inspect(folder: &Path) -> Result<StateView, DriverError> {
     let mut storage = FileStorage::look(folder)?;
     let (journal, recovery) = Journal::recover(&mut storage)?;
     let outbox = Outbox::recover(&mut storage, journal.acknowledged)?;
-    let enrolment = storage
-        .read_blob("enrolment")?
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    let enrolment = enrolment.and_then(|text| text.parse::<EnrolmentString>().ok());
+    let (enrolment, mut damage) = (storage.read_blob("enrolment")?, Vec::new());
+    let readable = enrolment
+        .as_ref()
+        .and_then(|bytes| str::from_utf8(bytes).ok()?.parse::<EnrolmentString>().ok());
+    if readable.is_none() && (enrolment.is_some() || recovery != Recovery::Fresh) {
+        damage.push(DriverError::enrolment_damaged(folder, enrolment.is_some()).to_string());
+    }
+    if let Err(error @ DriverError::KeyLost { .. }) = key_file(folder) {
+        damage.push(error.to_string());
+    }
     let reply = storage
         .read_blob("enrolled")?
         .and_then(|bytes| decode::<EnrolReply>(&bytes).ok());
@@ -68,7 +77,7 @@ pub fn inspect(folder: &Path) -> Result<StateView, DriverError> {
         folder: folder.to_path_buf(),
         running: FileStorage::is_locked(folder)?,
         device: reply.as_ref().map(|reply| reply.device),
-        server: enrolment.map(|enrolment| enrolment.server),
+        server: readable.map(|enrolment| enrolment.server),
         doorbell: reply.and_then(|reply| reply.mqtt),
         serving: journal.serving(),
         trial: journal.trial,
@@ -84,6 +93,7 @@ pub fn inspect(folder: &Path) -> Result<StateView, DriverError> {
             waiting: outbox.waiting(),
         }),
         metadata: storage.blob_names()?,
+        damage,
         journal,
     })
 }

@@ -1,13 +1,13 @@
 //! The device's key: 32 bytes in a file that only its user can read.
 
 use crate::error::DriverError;
-use crate::files::sync_folder;
+use crate::files::{sync_folder, was_used};
 use sanderling_trust::{Ed25519Signer, PublicKey, SignError, Signature, Signer};
 use sanderling_wire::DeviceId;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -19,14 +19,15 @@ const SEED_LEN: usize = 32;
 pub struct DeviceKey(Arc<Ed25519Signer>);
 
 impl DeviceKey {
-    /// The key of a state folder; made at the first time.
+    /// The key of a state folder; made at the first time, and never again once the folder belongs to a fleet: the
+    /// fleet would not know the device by a new one.
     ///
     /// # Errors
-    /// [`DriverError::KeyReadable`], [`DriverError::KeyDamaged`], [`DriverError::Io`], [`DriverError::Entropy`].
+    /// [`DriverError::KeyLost`], [`DriverError::KeyReadable`], [`DriverError::KeyDamaged`], [`DriverError::Io`], [`DriverError::Entropy`].
     pub fn of_folder(folder: &Path) -> Result<Self, DriverError> {
-        let path = folder.join(KEY);
-        match fs::metadata(&path) {
-            Ok(meta) => {
+        let (path, meta) = key_file(folder)?;
+        match meta {
+            Some(meta) => {
                 let mode = meta.permissions().mode() & 0o777;
                 if mode & 0o077 != 0 {
                     return Err(DriverError::KeyReadable { path, mode });
@@ -37,8 +38,7 @@ impl DeviceKey {
                 let seed = seed.map_err(|_| DriverError::KeyDamaged { path, found })?;
                 Ok(Self::from_seed(&seed))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(folder, &path),
-            Err(source) => Err(DriverError::Io { path, source }),
+            None => Self::make(folder, &path),
         }
     }
 
@@ -74,6 +74,17 @@ impl DeviceKey {
         self.public_key()
             .ed25519_bytes()
             .map(|bytes| DeviceId::of_public_key(&bytes))
+    }
+}
+
+/// The key's file, and what there is of it; a folder that was in use has one.
+pub(crate) fn key_file(folder: &Path) -> Result<(PathBuf, Option<Metadata>), DriverError> {
+    let path = folder.join(KEY);
+    match fs::metadata(&path) {
+        Ok(meta) => Ok((path, Some(meta))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DriverError::Io { path, source: error }),
+        Err(_) if was_used(folder)? => Err(DriverError::KeyLost { path }),
+        Err(_) => Ok((path, None)),
     }
 }
 

@@ -12,6 +12,7 @@ use sanderling_drivers::{DriverError, FileOptions, Host, inspect};
 use sanderling_trust::Mode;
 use sanderling_wire::{Digest, EventKind, RecordBody};
 use server::Server;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -253,4 +254,83 @@ fn keys_are_kept_and_kept_secret() {
         Err(DriverError::KeyDamaged { found: 5, .. })
     ));
     assert!(matches!(inspect(folder.path()), Err(DriverError::NoState { .. })));
+}
+
+/// A device that was updated once and then stopped.
+fn used(server: &Server, state: &Path) {
+    let device = Device::start(options(state, server));
+    device.update(server, 1, 1);
+    device.stop();
+}
+
+#[test]
+fn a_lost_key_is_told_and_never_made_anew() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    used(&server, folder.path());
+    let key = folder.path().join("key");
+    let seed = std::fs::read(&key).unwrap();
+    let lose = |path: &Path| std::fs::remove_file(path).unwrap();
+    lose(&key);
+    for blobs in ["enrolled", "enrolment", "timestamp.json"] {
+        let error = Host::open(options(folder.path(), &server), Engine(Arc::default())).err();
+        let error = error.expect("it started with a new key");
+        assert!(matches!(error, DriverError::KeyLost { .. }), "{error}");
+        let words = error.to_string();
+        assert!(words.contains(&*key.to_string_lossy()), "{words}");
+        assert!(
+            words.contains("backup") && words.contains("device enrol"),
+            "{words}"
+        );
+        assert!(!key.exists());
+        assert!(inspect(folder.path()).unwrap().damage.contains(&words));
+        lose(&folder.path().join("meta").join(blobs));
+    }
+    // Nothing but its images left: still in use.
+    std::fs::remove_dir_all(folder.path().join("meta")).unwrap();
+    let error = Host::open(options(folder.path(), &server), Engine(Arc::default())).err();
+    assert!(matches!(error, Some(DriverError::KeyLost { .. })));
+    // The key from a backup heals it.
+    std::fs::write(&key, seed).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    used(&server, folder.path());
+    assert_eq!(inspect(folder.path()).unwrap().damage, [""; 0]);
+}
+
+#[test]
+fn a_damaged_enrolment_is_told_with_its_file() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    used(&server, folder.path());
+    let file = folder.path().join("meta").join("enrolment");
+    let mut offline = options(folder.path(), &server);
+    offline.enrolment = None;
+    for damage in [Some("sdl1:AAAA"), Some(""), None] {
+        match damage {
+            Some(text) => std::fs::write(&file, text).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let error = Host::open(offline.clone(), Engine(Arc::default())).err().unwrap();
+        assert!(matches!(error, DriverError::EnrolmentDamaged { .. }), "{error}");
+        let words = error.to_string();
+        assert!(words.contains(&*file.to_string_lossy()), "{words}");
+        assert!(words.contains("--enrol sdl1:"), "{words}");
+        let view = inspect(folder.path()).unwrap();
+        assert!(view.damage[0].contains("meta/enrolment"), "{:?}", view.damage);
+    }
+    used(&server, folder.path());
+    let device = Device::start(offline);
+    device.wait("serving", |device| device.stands_on(1));
+    device.stop();
+}
+
+#[test]
+fn a_decommissioned_device_says_when() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    server.fleet().fault(Kind::CheckIn, Fault::Status(410));
+    let device = Device::start(options(folder.path(), &server));
+    device.wait("being told", |device| {
+        device
+            .log()
+            .contains("decommissioned this device at 2026-01-01T00:00:00Z")
+    });
+    device.stop();
 }

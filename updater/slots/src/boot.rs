@@ -6,8 +6,9 @@ use crate::slots::Slots;
 use crate::storage::{Region, Slot, Storage};
 use alloc::vec::Vec;
 
-/// Beginnings of a self-test after which its image is refused: it killed the process each time.
-pub const MAX_SELF_TEST_ATTEMPTS: u8 = 2;
+/// Beginnings of a self-test after which its image is refused: it killed the process each time. Three, as two power cuts
+/// in one self-test are bad luck and must not stop a rollout.
+pub const MAX_SELF_TEST_ATTEMPTS: u8 = 3;
 
 /// What a start found and did about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,9 @@ pub const TUF_DIRECTOR: &str = "/v1/tuf/director/";
 /// `GET` (with `Range`): a bundle by the SHA-256 of its bytes: `{IMAGES}<64 hexadecimal digits>.sdl`.
 pub const IMAGES: &str = "/v1/images/";
 
+/// Header of an answer with status 410, which says that the device was decommissioned: when, in Unix seconds.
+pub const DECOMMISSIONED_AT: &str = "decommissioned-at";
+
 /// Media type of envelope bytes.
 pub const CONTENT_TYPE: &str = "application/vnd.sanderling.wire";
 /// Most bytes of a request or reply body that is a message. A server answers 413 above, a device gives up.

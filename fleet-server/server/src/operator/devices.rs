@@ -70,6 +70,12 @@ pub(crate) async fn enrolment(app: &Shared, call: Call, asked: NewEnrolment) -> 
             "shorten it",
         ));
     }
+    if asked.label.chars().any(char::is_control) {
+        return Err(Problem::bad_request(
+            "`label` holds a control character",
+            "write it in one line",
+        ));
+    }
     let decide = async |app: &App| {
         let (token, now) = (hex::encode(random::<16>()?), app.now());
         let text = EnrolmentString {

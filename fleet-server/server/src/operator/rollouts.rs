@@ -3,12 +3,14 @@
 use crate::api::{NewRollout, RolloutView, Why};
 use crate::app::{App, Shared, random};
 use crate::auth::Reader;
-use crate::executor::{self, CHAMPION, Loaded, State as Stored};
+use crate::executor::{self, Loaded, State as Stored};
 use crate::idempotency::{Call, Outcome, once};
+use crate::newcomers::latecomers;
 use crate::operator::fleet::reason;
 use crate::operator::versions::resolve;
 use crate::problem::Problem;
-use crate::views::rollout_view;
+use crate::title::{CHAMPION, is_champion};
+use crate::views::{rollout_view, unreadable_view};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -75,6 +77,7 @@ pub(crate) async fn start(app: &Shared, call: Call, asked: NewRollout) -> Result
             assignments: Assignments::default(),
             evidence: Evidence::default(),
             created_by: operator.clone(),
+            target_is_others: false,
             now,
         };
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
@@ -104,7 +107,7 @@ async fn base_of(app: &App, target: &Version, named: Option<&str>) -> Result<Ver
                         target.name, target.version
                     ),
                     format!(
-                        "name the base, or set the alias: PUT /v1/models/{}/aliases/{CHAMPION}",
+                        "name the base, or point the alias {CHAMPION} of {} at the version that its devices run",
                         target.name
                     ),
                 )
@@ -144,7 +147,7 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
             } else {
                 (
                     format!("rollout {} of {name} is {}", row.id, row.status),
-                    format!("wait for it, or end it: POST /v1/rollouts/{}/abort", row.id),
+                    format!("wait until rollout {0} ends, or abort rollout {0} first", row.id),
                 )
             };
             return Err(Problem::conflict("rollout-live", detail, action));
@@ -153,43 +156,54 @@ async fn refuse_second(app: &App, name: &str, except: Option<RolloutId>) -> Resu
     Ok(())
 }
 
-/// A rollback that would move neither a device nor the champion, because a newer rollout moved them on.
-async fn refuse_superseded(app: &App, rollout: &Rollout, plan: &Plan) -> Result<(), Problem> {
+/// A rollback that would move neither a device nor the champion, because newer rollouts took all of it over.
+async fn refuse_superseded(app: &App, loaded: &Loaded, plan: &Plan) -> Result<(), Problem> {
     let Release {
         model, digest, label, ..
-    } = &rollout.target;
+    } = &loaded.rollout.target;
     let moves =
         |decision: &Decision| matches!(decision, Decision::Rollback { devices, .. } if !devices.is_empty());
+    let others = loaded.target_is_others;
     if plan.decisions.iter().any(moves)
-        || executor::is_champion(app, model, *digest).await?
-        || !app.store.told(*digest).await?.is_empty()
+        || (!others && is_champion(app, model, *digest).await?)
+        || (!others
+            && !latecomers(app, &loaded.rollout, &loaded.assignments, &[])
+                .await?
+                .is_empty())
     {
         return Ok(());
     }
+    let mut newer = Vec::new();
     for row in app.store.rollouts(RECENT).await? {
         let target = app.store.version(row.target).await?;
-        if row.id > rollout.id && target.is_some_and(|version| version.name == *model) {
-            return Err(Problem::conflict(
-                "superseded",
-                format!(
-                    "no device is told to run {model} {label} any more: rollout {} came after",
-                    row.id
-                ),
-                format!(
-                    "roll that one back instead: POST /v1/rollouts/{}/rollback",
-                    row.id
-                ),
-            ));
+        if row.id > loaded.rollout.id && target.is_some_and(|version| version.name == *model) {
+            newer.push(row);
         }
     }
-    Ok(())
+    // The newest of those that stand; where none does, the newest.
+    let stands = newer.iter().find(|row| row.status != "rolled back");
+    let Some(row) = stands.or(newer.first()) else {
+        return Ok(());
+    };
+    Err(Problem::conflict(
+        "superseded",
+        format!(
+            "rollout {} has no device on {model} {label} any more that it could send back: rollout {} came after",
+            loaded.rollout.id, row.id
+        ),
+        format!("roll back rollout {} instead", row.id),
+    ))
 }
 
 /// A version as the planner knows it.
-pub(crate) fn release(version: &Version) -> Result<Release, Problem> {
-    let damaged = |error: serde_json::Error| Problem::internal("reading a version", &error);
-    let metadata: serde_json::Value = serde_json::from_str(&version.metadata).map_err(damaged)?;
-    let requires: Requirements = serde_json::from_value(metadata["requires"].clone()).map_err(damaged)?;
+fn release(version: &Version) -> Result<Release, Problem> {
+    parse_release(version).map_err(|error| Problem::internal("reading a version", &error))
+}
+
+/// A version as the planner knows it, or what is wrong with the description that is stored.
+pub(crate) fn parse_release(version: &Version) -> Result<Release, serde_json::Error> {
+    let metadata: serde_json::Value = serde_json::from_str(&version.metadata)?;
+    let requires: Requirements = serde_json::from_value(metadata["requires"].clone())?;
     let allowed = metadata["allowed_disagreement_ppm"].as_u64().unwrap_or(0);
     Ok(Release {
         label: version.version.clone(),
@@ -232,8 +246,14 @@ async fn view_all(app: &App, rows: Vec<RolloutRow>) -> Result<Vec<RolloutView>, 
     let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
     let mut views = Vec::new();
     for row in rows {
-        let loaded = executor::load(app, row).await?;
-        views.push(rollout_view(&loaded, &inventory, freeze.as_ref()));
+        // One that cannot be read hides no other, and is not hidden.
+        views.push(match executor::load(app, row.clone()).await {
+            Ok(loaded) => rollout_view(&loaded, &inventory, freeze.as_ref()),
+            Err(problem) => {
+                tracing::error!(rollout = %row.id, detail = problem.detail(), "a rollout cannot be shown");
+                unreadable_view(&row, &problem)
+            }
+        });
     }
     Ok(views)
 }
@@ -272,7 +292,7 @@ async fn row(app: &App, id: RolloutId) -> Result<RolloutRow, Problem> {
         Problem::not_found(
             "unknown-rollout",
             format!("there is no rollout {id}"),
-            "see GET /v1/rollouts",
+            "look for its number in the list of rollouts",
         )
     };
     app.store.rollout(id).await?.ok_or_else(unknown)
@@ -325,14 +345,14 @@ pub(crate) async fn steer(
         {
             refuse_second(app, &version.name, Some(id)).await?;
         }
-        let loaded = executor::load(app, row).await?;
+        let loaded = executor::load_to_move(app, row).await?;
         let (inventory, freeze) = (executor::inventory(app).await?, executor::freeze(app).await?);
         let plan = executor::input(&loaded, &inventory, freeze.as_ref(), |input| {
             sanderling_rollout::command(input, command.clone())
         });
         let plan = plan.map_err(unusable)?;
         if matches!(command, Command::Rollback { .. }) {
-            refuse_superseded(app, &loaded.rollout, &plan).await?;
+            refuse_superseded(app, &loaded, &plan).await?;
         }
         let after = executor::preview(&loaded, &plan)?;
         let (changes, devices) = executor::execute(app, loaded, &plan, Some(&operator)).await?;

@@ -136,7 +136,7 @@ async fn describe(
         Problem::refused(
             "no-bytes",
             format!("the bytes of {} ({}) are not here", target.name, target.digest),
-            format!("PUT them to /v1/images/{}.sdl first", target.digest),
+            "upload the bundle first, then publish it",
         )
     })?;
     if bytes.len() as u64 != target.length {
@@ -237,7 +237,7 @@ pub(crate) async fn resolve(app: &App, text: &str) -> Result<Version, Problem> {
         Problem::not_found(
             "unknown-version",
             detail,
-            "see `sanderling rollout versions` or GET /v1/versions",
+            "name a version by its digest, as NAME@VERSION or as NAME:ALIAS, from the list of versions",
         )
     };
     if let Ok(digest) = text.parse::<Digest>() {

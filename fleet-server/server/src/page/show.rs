@@ -121,6 +121,7 @@ impl Card {
 struct DeviceLine {
     id: String,
     short: String,
+    label: String,
     hardware: String,
     active: String,
     phase: &'static str,
@@ -134,6 +135,7 @@ impl DeviceLine {
         Self {
             id: view.id.to_string(),
             short: view.id.short(),
+            label: view.label.clone(),
             hardware: view.hardware.to_string(),
             active: image(view, view.active),
             phase: phase(view.phase.as_deref()),

@@ -19,6 +19,29 @@ fn the_openapi_document_is_the_one_checked_in() {
     );
 }
 
+/// The command line and the page show these texts, too: an operation has a name in words, not a path.
+#[test]
+fn no_problem_tells_operators_to_call_a_path() {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut folders = vec![std::path::PathBuf::from(sources)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let named = ["GET /", "POST /", "PUT /", "PUT them"]
+                    .iter()
+                    .any(|call| line.contains(call));
+                assert!(!named, "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn only_operators_command() {
     let fleet = Fleet::new();

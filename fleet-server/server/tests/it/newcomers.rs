@@ -3,6 +3,7 @@
 use crate::fixture::{Device, Fleet};
 use crate::page::Browser;
 use crate::rollouts::round;
+use sanderling_store::{Alias, Change, SqliteOptions, SqliteStore, Store as _, Version};
 use sanderling_trust::{DirectorTargets, Mode};
 use sanderling_wire::Digest;
 use serde_json::{Value, json};
@@ -27,10 +28,21 @@ fn entries(fleet: &Fleet, kind: &str, count: usize) -> Vec<Value> {
     }
 }
 
-/// Long enough for several searches, each with something new to look at.
+/// How often the server has searched for newcomers.
+fn searches(fleet: &Fleet) -> u64 {
+    let metrics = fleet.keyed("GET", "/metrics", b"", &[]).text();
+    let name = "sanderling_newcomer_searches_total ";
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+}
+
+/// What a device is told once a search has begun and ended after its check-in: the first may have been under way before.
 fn idle(fleet: &Fleet, device: &mut Device) -> DirectorTargets {
-    for _ in 0..5 {
-        std::thread::sleep(Duration::from_millis(150));
+    device.check_in(fleet);
+    let (before, deadline) = (searches(fleet), Instant::now() + Duration::from_secs(60));
+    while searches(fleet) < before + 2 {
+        assert!(Instant::now() < deadline, "nobody searches for newcomers");
+        std::thread::sleep(Duration::from_millis(20));
         fleet.advance(1);
         device.check_in(fleet);
     }
@@ -96,6 +108,55 @@ fn an_old_rollout_takes_nothing_from_a_newer_one() {
     round(&fleet, &mut devices);
     assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
     assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v1");
+}
+
+#[test]
+fn an_old_rollout_takes_nothing_from_a_newer_one_to_the_same_version() {
+    let (fleet, mut devices, v1, v2) = completed();
+    let v3 = fleet.publish("v3", &[]);
+    complete(&fleet, &mut devices, "v3", v3, v2);
+    complete(&fleet, &mut devices, "v2", v2, v3);
+    let mut late = fleet.enrol_with(7, v1);
+    entries(&fleet, "newcomers.assigned", 1);
+    let refused = fleet.call("POST", "/v1/rollouts/1/rollback", json!({}));
+    let problem = refused.json();
+    assert_eq!(
+        (refused.status, &problem["type"]),
+        (409, &json!("superseded")),
+        "{problem}"
+    );
+    assert!(problem["detail"].to_string().contains("rollout 3"), "{problem}");
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v2));
+    fleet.advance(1);
+    assert_eq!(told(&late.check_in(&fleet).1), Some(v2));
+    assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], "v2");
+    // Undone in order, each gives back what it took.
+    for (rollout, image, label) in [(3, v3, "v3"), (2, v2, "v2"), (1, v1, "v1")] {
+        fleet.post(&format!("/v1/rollouts/{rollout}/rollback"), json!({}));
+        round(&fleet, &mut devices);
+        assert!(
+            devices
+                .iter()
+                .all(|device| device.active.unwrap().digest == image)
+        );
+        assert_eq!(fleet.get("/v1/versions/magika:champion")["version"], label);
+    }
+}
+
+/// Devices that a newer rollout left in its control arm, or sent back, are still the older one's.
+#[test]
+fn what_a_newer_rollout_did_not_keep_is_still_the_older_ones() {
+    let (fleet, mut devices, v1, _) = completed();
+    fleet.publish("v3", &[]);
+    let made = fleet.post("/v1/rollouts", json!({ "target": "magika@v3" }));
+    assert_eq!(made["id"], 2);
+    fleet.wait_event(2, "assign");
+    fleet.post("/v1/rollouts/2/abort", json!({}));
+    fleet.post("/v1/rollouts/2/rollback", json!({}));
+    fleet.post("/v1/rollouts/1/rollback", json!({}));
+    round(&fleet, &mut devices);
+    assert!(devices.iter().all(|device| device.active.unwrap().digest == v1));
 }
 
 #[test]
@@ -209,4 +270,53 @@ fn who_is_left_out_is_shown_with_the_reason() {
     assert!(page().contains(&shown), "{}", page());
     fleet.post(&format!("{path}/decommission"), json!({}));
     assert_eq!(fleet.get(&path)["left_out"], Value::Null);
+}
+
+#[test]
+fn a_rollout_that_is_aborted_proves_nothing() {
+    let fleet = Fleet::new();
+    let v1 = fleet.publish("v1", &[]);
+    let v2 = fleet.publish("v2", &["champion"]);
+    fleet.publish("v3", &[]);
+    fleet.post("/v1/rollouts", json!({ "target": "magika@v3" }));
+    fleet.post("/v1/rollouts/1/abort", json!({}));
+    let mut device = fleet.enrol_with(1, v1);
+    assert_eq!(told(&idle(&fleet, &mut device)), None);
+    // The first champion is one once a rollout from it is over.
+    fleet.post("/v1/rollouts/1/rollback", json!({}));
+    assert_eq!(told(&idle(&fleet, &mut device)), Some(v2));
+}
+
+#[test]
+fn a_champion_that_cannot_be_read_keeps_no_other_models_newcomers() {
+    let (mut fleet, _devices, v1, v2) = completed();
+    fleet.server.take().unwrap().stop().unwrap();
+    let digest = Digest([9; 32]);
+    let damaged = Version {
+        digest,
+        name: "aardvark".into(),
+        version: "1".into(),
+        length: 1,
+        parent: None,
+        metadata: "no JSON".into(),
+        published_at: 0,
+        published_by: "ann".into(),
+    };
+    let title = Alias {
+        name: "aardvark".into(),
+        alias: "champion".into(),
+        digest,
+        since: 0,
+    };
+    let file = fleet.folder.path().join("data/fleet.db");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = SqliteStore::open(SqliteOptions::new(&file)).await.unwrap();
+        let changes = vec![Change::AddVersion(damaged), Change::SetAlias(title)];
+        store.commit(changes).await.unwrap();
+        store.close().await.unwrap();
+    });
+    fleet.start(|_| {});
+    let mut late = fleet.enrol_with(7, v1);
+    assert_eq!(told(&idle(&fleet, &mut late)), Some(v2));
 }

@@ -203,3 +203,21 @@ fn a_device_is_decommissioned_from_its_page() {
     );
     assert!(browser.get(&path).text().contains("decommissioned"));
 }
+
+#[test]
+fn a_device_is_called_by_its_label() {
+    let fleet = Fleet::new();
+    let device = fleet.enrol(1);
+    assert_eq!(fleet.get(&format!("/v1/devices/{}", device.id))["label"], "test");
+    let browser = Browser::login(&fleet);
+    for path in ["/".to_owned(), "/devices".to_owned()] {
+        assert!(
+            browser.get(&path).text().contains("</code></a> test</th>"),
+            "{path}"
+        );
+    }
+    let page = browser.get(&format!("/devices/{}", device.id)).text();
+    assert!(page.contains("<dt>Label</dt><dd>test</dd>"), "{page}");
+    let answer = fleet.call("POST", "/v1/enrolments", json!({ "label": "two\nlines" }));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+}

@@ -2,6 +2,7 @@
 
 use crate::fixture::{Device, Fleet};
 use crate::page::Browser;
+use sanderling_server::api::{LedgerView, check_head, check_ledger};
 use sanderling_store::{Change, SqliteOptions, SqliteStore, Store as _};
 use sanderling_trust::{DirectorTargets, Mode};
 use sanderling_wire::{Arm, Digest, EventKind, Phase, RolloutId};
@@ -308,6 +309,13 @@ fn a_rollout_that_cannot_be_planned_keeps_no_other() {
     let _device = fleet.enrol_with(9, image);
     fleet.post("/v1/rollouts", json!({ "target": "ocr@v2", "policy": policy() }));
     fleet.wait_event(2, "assign");
+    // Nor does it hide one: it is in the list, with what is wrong.
+    let list = fleet.get("/v1/rollouts");
+    assert_eq!((&list[0]["id"], &list[0]["model"]), (&json!(2), &json!("ocr")));
+    let holding = list[1]["holding"].to_string();
+    assert!(holding.contains("cannot be read"), "{list}");
+    let page = Browser::login(&fleet).get("/").text();
+    assert!(page.contains("cannot be read"), "{page}");
     let metrics = fleet.keyed("GET", "/metrics", b"", &[]).text();
     assert!(
         !metrics.contains("sanderling_planning_failures_total 0"),
@@ -332,4 +340,19 @@ fn the_ledger_is_whole_and_heads_are_signed() {
     for pair in all["entries"].as_array().unwrap().windows(2) {
         assert_eq!(pair[1]["previous"], pair[0]["hash"]);
     }
+    let mut all: Vec<LedgerView> = serde_json::from_value(all["entries"].clone()).unwrap();
+    check_ledger(&all).unwrap();
+    check_head(&all, all[0].hash).unwrap();
+    let (last, unknown) = (all.last().unwrap().hash, Digest([1; 32]));
+    let refused = check_head(&all, unknown).unwrap_err().to_string();
+    assert!(
+        refused.contains(&unknown.to_string()) && refused.contains(&last.to_string()),
+        "{refused}"
+    );
+    // What was cut off at the end is not seen without a head that was noted.
+    all.pop();
+    check_ledger(&all).unwrap();
+    assert!(check_head(&all, last).is_err());
+    all[0].kind = "forged".into();
+    assert!(check_ledger(&all).is_err());
 }

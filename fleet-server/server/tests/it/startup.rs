@@ -123,15 +123,38 @@ fn a_configuration_file_is_read_and_its_faults_named() {
 #[test]
 fn nonsense_settings_are_refused() {
     let fleet = Fleet::new();
-    let mut config = fleet.config();
-    config.public_url = Some("fleet.example/path".into());
-    assert!(matches!(
-        Server::start_blocking(config),
-        Err(ServerError::Setting {
-            setting: "public_url",
-            ..
-        })
-    ));
+    let wrong = [
+        "fleet.example/path",
+        "https://",
+        "https://fleet.example/path",
+        "https://ann@fleet.example",
+        "http://fleet.example",
+        "http://192.0.2.7:8080",
+        "http://127.0.0.1@fleet.example",
+        "ftp://127.0.0.1",
+    ];
+    for url in wrong {
+        let mut config = fleet.config();
+        config.public_url = Some(url.into());
+        let refused = matches!(
+            Server::start_blocking(config),
+            Err(ServerError::Setting {
+                setting: "public_url",
+                ..
+            })
+        );
+        assert!(refused, "{url}");
+    }
+    for url in [
+        "https://fleet.example:8443",
+        "http://localhost:80",
+        "http://[::1]:80",
+    ] {
+        let mut config = fleet.config();
+        (config.public_url, config.timing.poll_interval_s) = (Some(url.into()), 0);
+        let error = Server::start_blocking(config).err().unwrap().to_string();
+        assert!(error.contains("poll_interval_s"), "{url}: {error}");
+    }
     let mut config = fleet.config();
     config.timing.poll_interval_s = 0;
     assert!(matches!(

@@ -46,7 +46,8 @@ pub(super) struct Batch {
     /// Device, incarnation and its high-water mark.
     pub(super) marks: Vec<(DeviceId, u64, u64)>,
     pub(super) telemetry: Vec<TelemetryRow>,
-    pub(super) serving: Vec<(DeviceId, ServingWindow)>,
+    /// Device, when it told, and what.
+    pub(super) serving: Vec<(DeviceId, u64, ServingWindow)>,
 }
 
 impl Batch {
@@ -66,10 +67,23 @@ impl Batch {
             telemetry,
             serving,
         } = std::mem::take(self);
-        insert(connection, STATES.0, STATES.1, states, push_state).await?;
-        insert(connection, MARKS.0, MARKS.1, marks, push_mark).await?;
-        insert(connection, TELEMETRY.0, TELEMETRY.1, telemetry, push_telemetry).await?;
-        insert(connection, SERVING.0, SERVING.1, serving, push_serving).await
+        let failed = StoreError::database("storing check-ins");
+        let written = async {
+            insert(connection, STATES, states, push_state).await?;
+            insert(connection, MARKS, marks, push_mark).await?;
+            insert(connection, TELEMETRY, telemetry, push_telemetry).await?;
+            insert(connection, SERVING, serving, push_serving).await
+        };
+        written.await.map_err(failed)
+    }
+
+    /// Writes what waits for the sums of answers, and nothing else.
+    pub(super) async fn flush_serving(
+        &mut self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), sqlx::Error> {
+        let serving = std::mem::take(&mut self.serving);
+        insert(connection, SERVING, serving, push_serving).await
     }
 }
 
@@ -89,27 +103,26 @@ const TELEMETRY: Statement = (
     " ON CONFLICT DO NOTHING",
 );
 const SERVING: Statement = (
-    "INSERT INTO serving (device, image, answers, errors, rejected, flagged, cascaded, degraded) ",
+    "INSERT INTO serving (device, image, answers, errors, rejected, flagged, cascaded, degraded, used) ",
     " ON CONFLICT DO UPDATE SET answers = answers + excluded.answers, errors = errors + excluded.errors, \
      rejected = rejected + excluded.rejected, flagged = flagged + excluded.flagged, \
-     cascaded = cascaded + excluded.cascaded, degraded = degraded + excluded.degraded",
+     cascaded = cascaded + excluded.cascaded, degraded = degraded + excluded.degraded, \
+     used = MAX(used, excluded.used)",
 );
 
 async fn insert<T>(
     connection: &mut SqliteConnection,
-    before: &'static str,
-    after: &'static str,
+    (before, after): Statement,
     mut rows: Vec<T>,
     push: fn(&mut Values<'_>, T),
-) -> Result<(), StoreError> {
+) -> Result<(), sqlx::Error> {
     while !rows.is_empty() {
         let size = CHUNKS.into_iter().find(|size| *size <= rows.len()).unwrap_or(1);
         let rest = rows.split_off(size);
         let mut query = QueryBuilder::<Sqlite>::new(before);
         query.push_values(rows, |mut values, row| push(&mut values, row));
         query.push(after);
-        let done = query.build().execute(&mut *connection).await;
-        done.map_err(StoreError::database("storing check-ins"))?;
+        query.build().execute(&mut *connection).await?;
         rows = rest;
     }
     Ok(())
@@ -147,7 +160,7 @@ fn push_telemetry(values: &mut Values<'_>, row: TelemetryRow) {
         .push_bind(row.body);
 }
 
-fn push_serving(values: &mut Values<'_>, (device, window): (DeviceId, ServingWindow)) {
+fn push_serving(values: &mut Values<'_>, (device, now, window): (DeviceId, u64, ServingWindow)) {
     // A count so high that sums might overflow is a lie; capped, it stays harmless.
     let capped = |count: u64| int(count.min(1 << 40));
     values
@@ -158,5 +171,6 @@ fn push_serving(values: &mut Values<'_>, (device, window): (DeviceId, ServingWin
         .push_bind(capped(window.rejected_inputs))
         .push_bind(capped(window.flagged_inputs))
         .push_bind(capped(window.cascaded))
-        .push_bind(capped(window.degraded));
+        .push_bind(capped(window.degraded))
+        .push_bind(int(now));
 }

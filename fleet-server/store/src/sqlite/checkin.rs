@@ -139,7 +139,7 @@ async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result
     let row = sqlx::query(
         "SELECT d.decommissioned_at, s.last_signed, s.director_version, s.minted_at, s.minted_for, s.active, \
                 s.active_since, s.runtime, w.digest, w.rollout, w.arm, w.mode, w.since, o.next, \
-                (SELECT COUNT(*) FROM serving v WHERE v.device = ?1) AS images, \
+                (SELECT GROUP_CONCAT(HEX(v.image), '') FROM serving v WHERE v.device = ?1) AS images, \
                 (SELECT COUNT(*) FROM (SELECT 1 FROM device_event e WHERE e.device = ?1 LIMIT ?3)) AS events \
          FROM device d LEFT JOIN device_state s ON s.device = d.id LEFT JOIN desired w ON w.device = d.id \
          LEFT JOIN outbox o ON o.device = d.id AND o.incarnation = ?2 WHERE d.id = ?1",
@@ -167,11 +167,9 @@ async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result
         }),
     };
     let next = row.field::<Option<i64>>("next")?.map(from_bits);
-    let count = |name| Ok(u32::try_from(row.uint(name)?).unwrap_or(u32::MAX));
     let room = Room {
-        images: count("images")?,
-        events: count("events")?,
-        reported: Vec::new(),
+        images: images(row.field::<Option<&str>>("images")?.unwrap_or_default())?,
+        events: u32::try_from(row.uint("events")?).unwrap_or(u32::MAX),
     };
     Ok(Before {
         incarnation: write.check_in.incarnation,
@@ -180,6 +178,13 @@ async fn load(connection: &mut SqliteConnection, write: &CheckInWrite) -> Result
         next,
         room,
     })
+}
+
+/// Hashes written one after the other in hexadecimal.
+fn images(text: &str) -> Result<Vec<Digest>, StoreError> {
+    let one = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse().ok();
+    let all = text.as_bytes().chunks(64).map(one).collect::<Option<_>>();
+    all.ok_or(StoreError::Corrupt { what: "images" })
 }
 
 async fn check_incarnations(connection: &mut SqliteConnection, device: DeviceId) -> Result<(), StoreError> {

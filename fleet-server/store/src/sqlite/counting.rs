@@ -10,7 +10,8 @@ use sqlx::{Row, SqliteConnection};
 
 /// Distinct inputs counted for a rollout: beyond, more say nothing that the gates do not know.
 const MAX_PAIRED_INPUTS: i64 = 1_000_000;
-/// Images of which a device's answers are summed: it cannot fill the table with images that nobody knows.
+/// Images of which a device's answers are summed: it cannot fill the table with images that nobody knows. Beyond, the one
+/// whose answers were reported longest ago goes.
 const MAX_IMAGES: u32 = 64;
 /// Newest events kept of a device.
 pub(super) const MAX_EVENTS: u32 = 1000;
@@ -27,26 +28,9 @@ const FAILURES: [EventKind; 3] = [
 /// How much is stored of a device in tables that grow.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Room {
-    /// Images whose answers are summed; those reported since the device was read may count twice.
-    pub(super) images: u32,
-    /// Of these, those reported since the device was read.
-    pub(super) reported: Vec<Digest>,
+    /// Images whose answers are summed.
+    pub(super) images: Vec<Digest>,
     pub(super) events: u32,
-}
-
-impl Room {
-    /// Whether answers of an image are summed.
-    fn has_image(&mut self, image: Digest) -> bool {
-        if self.reported.contains(&image) {
-            return true;
-        }
-        if self.images >= MAX_IMAGES {
-            return false;
-        }
-        self.images += 1;
-        self.reported.push(image);
-        true
-    }
 }
 
 /// Counts what a new record says.
@@ -59,9 +43,11 @@ pub(super) async fn count(
 ) -> Result<(), sqlx::Error> {
     match &record.body {
         RecordBody::Serving(window) => {
-            if room.has_image(window.image) {
-                progress.batch.serving.push((write.device, window.clone()));
-            }
+            make_room_for(connection, progress, write.device, window.image, room).await?;
+            progress
+                .batch
+                .serving
+                .push((write.device, write.now, window.clone()));
             Ok(())
         }
         RecordBody::Paired {
@@ -86,6 +72,37 @@ pub(super) async fn count(
         }
         _ => Ok(()),
     }
+}
+
+/// Sees to it that answers of an image can be summed: at the bound, the sums longest unused go.
+async fn make_room_for(
+    connection: &mut SqliteConnection,
+    progress: &mut Progress,
+    device: DeviceId,
+    image: Digest,
+    room: &mut Room,
+) -> Result<(), sqlx::Error> {
+    if room.images.contains(&image) {
+        return Ok(());
+    }
+    if room.images.len() >= MAX_IMAGES as usize {
+        // What was reported just now was used just now.
+        progress.batch.flush_serving(connection).await?;
+        let gone = sqlx::query(
+            "DELETE FROM serving WHERE device = ?1 AND image NOT IN \
+             (SELECT image FROM serving WHERE device = ?1 ORDER BY used DESC, image LIMIT ?2) RETURNING image",
+        )
+        .bind(&device.0[..])
+        .bind(i64::from(MAX_IMAGES - 1))
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in gone {
+            let image: &[u8] = row.try_get("image")?;
+            room.images.retain(|kept| kept.0 != *image);
+        }
+    }
+    room.images.push(image);
+    Ok(())
 }
 
 /// Counts outcomes of a device that the rollout did give the new version, between the versions it is about.

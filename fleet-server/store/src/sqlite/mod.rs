@@ -16,7 +16,7 @@ use crate::ledger::Entry;
 use crate::{
     Alias, AssignmentRow, AuditEntry, Change, CheckInStored, CheckInWrite, Committed, DeviceEvent,
     DeviceRecord, Enrolled, Enrolment, FleetCount, FleetRow, Heads, HealthRow, IdempotentReply, PairedCount,
-    Pending, RolloutRow, ServingTotals, Store, StoreError, TokenRow, Version,
+    Pending, RolloutRow, ServingTotals, Store, StoreError, TakenOver, TokenRow, Version,
 };
 use checkin::Prepared;
 use sanderling_wire::{DeviceId, Digest, Record, RolloutId, RuntimeInfo};
@@ -68,14 +68,28 @@ pub struct SqliteStore {
 
 /// Migrations in order. A released one never changes.
 fn migrations() -> Migrator {
-    let first = include_str!("../../migrations/0001_init.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "init".into(),
-        MigrationType::Simple,
-        first,
-        false,
-    )])
+    let one = |version, name: &'static str, sql: &'static str| {
+        Migration::new(
+            version,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![
+        one(1, "init", include_str!("../../migrations/0001_init.sql")),
+        one(
+            2,
+            "device label",
+            include_str!("../../migrations/0002_device_label.sql"),
+        ),
+        one(
+            3,
+            "serving used",
+            include_str!("../../migrations/0003_serving_used.sql"),
+        ),
+    ])
 }
 
 impl SqliteStore {
@@ -264,6 +278,10 @@ impl Store for SqliteStore {
         Box::pin(read::is_proven(&self.readers, digest))
     }
 
+    fn taken_over(&self, rollout: RolloutId) -> Pending<'_, TakenOver> {
+        Box::pin(read::taken_over(&self.readers, rollout))
+    }
+
     fn rollout(&self, id: RolloutId) -> Pending<'_, Option<RolloutRow>> {
         Box::pin(read::rollout(&self.readers, id))
     }
@@ -330,5 +348,37 @@ impl Store for SqliteStore {
 
     fn ping(&self) -> Pending<'_, ()> {
         Box::pin(read::ping(&self.readers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row;
+
+    #[tokio::test]
+    async fn devices_of_the_first_schema_get_their_labels() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("fleet.db"))
+            .create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let first = migrations().iter().take(1).cloned().collect();
+        Migrator::with_migrations(first)
+            .run(&mut connection)
+            .await
+            .unwrap();
+        let rows = "INSERT INTO device (id, public_key, hardware, enrolled_at) VALUES \
+             (zeroblob(16), zeroblob(32), 'pi4', 1), (randomblob(16), randomblob(32), 'pi4', 2); \
+             INSERT INTO enrolment_token VALUES (randomblob(32), 'door', 1, 9, zeroblob(32), 2), \
+             (randomblob(32), 'front door', 1, 9, zeroblob(32), 3), (randomblob(32), '', 1, 9, zeroblob(32), 4);";
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        migrations().run(&mut connection).await.unwrap();
+        let rows = sqlx::query("SELECT label FROM device ORDER BY enrolled_at")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let labels: Vec<String> = rows.iter().map(|row| row.get("label")).collect();
+        assert_eq!(labels, ["front door", ""]);
     }
 }

@@ -4,7 +4,7 @@
 //! followed, must be a regular file inside the model's folder (CVE-2022-25882 and CVE-2024-27318 are what happens
 //! otherwise).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub(super) fn read(
         )
     })?;
     let path = resolve(folder, location).map_err(fail)?;
-    let mut file = File::open(&path).map_err(|e| fail(e.to_string()))?;
+    let mut file = super::open_regular(&path).map_err(|e| fail(e.to_string()))?;
     let found = file.metadata().map_err(|e| fail(e.to_string()))?.len();
     if offset.checked_add(expected as u64).is_none_or(|end| end > found) {
         return Err(fail(format!(

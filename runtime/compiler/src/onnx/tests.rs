@@ -322,7 +322,7 @@ fn faults_of_the_graph_are_named() {
                 g.node.push(node("Gelu", &["x"], &["gelu.out"]));
             },
             &[
-                "2 operator(s)",
+                "2 operators of this model are",
                 "ai.onnx:Frobnicate (opset 17), 2 nodes, first 'f'",
                 "ai.onnx:Gelu",
                 "'gelu.out'",

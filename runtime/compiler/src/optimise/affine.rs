@@ -7,7 +7,8 @@
 
 use sanderling_core::{DType, Graph, Node, Tensor, ValueId};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::{self, Uses};
 use crate::error::CompileError;
 
 /// Scale and shift of each output channel.
@@ -18,11 +19,12 @@ struct Affine {
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     cx.infer(graph)?;
+    let mut uses = Uses::of(graph);
     let mut changes = 0;
     let mut index = 0;
     while index < graph.nodes.len() {
         let length = graph.nodes.len();
-        if fold_into_producer(graph, index).is_some() {
+        if fold_into_producer(graph, &mut uses, index).is_some() {
             changes += 1;
         }
         index += usize::from(graph.nodes.len() == length);
@@ -31,7 +33,7 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
 }
 
 /// Folds the node at `index` into the node that writes its first input, if both are of the kinds described.
-fn fold_into_producer(graph: &mut Graph, index: usize) -> Option<()> {
+fn fold_into_producer(graph: &mut Graph, uses: &mut Uses, index: usize) -> Option<()> {
     let node = &graph.nodes[index];
     let candidates = ["BatchNormalization", "Mul", "Div", "Add", "Sub"];
     if !candidates.iter().any(|op| node.is(op)) {
@@ -41,10 +43,8 @@ fn fold_into_producer(graph: &mut Graph, index: usize) -> Option<()> {
     let data = (0..2)
         .filter_map(|i| edit::input(node, i))
         .find(|id| graph.constant(*id).is_none())?;
-    let first = graph.producers()[data.index()]?;
-    if !edit::read_once(graph, data) {
-        return None;
-    }
+    let first = uses.writer(data)?;
+    uses.only_reader(data)?;
     let weights = Weights::of(graph, &graph.nodes[first])?;
     let affine = scale_and_shift(graph, node, data, weights.channels)?;
     let (weight, bias) = weights.apply(graph, &affine)?;
@@ -55,13 +55,13 @@ fn fold_into_producer(graph: &mut Graph, index: usize) -> Option<()> {
     producer.inputs.resize(3, None);
     producer.inputs[1] = Some(weight);
     producer.inputs[2] = Some(bias);
-    // The second node gives back its data now, and the pass `dead` takes it away.
+    // The second node gives back its data now, and the pass `dead` takes it away. Only readers of constants changed.
     let node = &mut graph.nodes[index];
     node.op_type = "Identity".into();
     node.inputs = vec![Some(data)];
     node.outputs.truncate(1);
     node.attributes.clear();
-    edit::bypass(graph, index).then_some(())
+    uses.bypass(graph, index).then_some(())
 }
 
 /// Weights that a scale and a shift can be put into.

@@ -2,7 +2,8 @@
 
 use sanderling_core::{Attribute, Dim, Graph, Node};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::{self, Uses};
 use crate::error::CompileError;
 
 /// Operators that keep the elements in their order and change the shape alone.
@@ -10,19 +11,19 @@ const VIEWS: &[&str] = &["Reshape", "Squeeze", "Unsqueeze", "Flatten"];
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     cx.infer(graph)?;
-    let producers = graph.producers();
+    let mut uses = Uses::of(graph);
     let mut changes = 0;
     for index in 0..graph.nodes.len() {
-        let first = edit::input(&graph.nodes[index], 0).and_then(|id| producers[id.index()]);
+        let first = edit::input(&graph.nodes[index], 0).and_then(|id| uses.writer(id));
         let Some(first) = first.map(|first| graph.nodes[first].clone()) else {
             continue;
         };
         let node = &graph.nodes[index];
         if undoes(graph, &first, node) {
             let ends = edit::output(node).zip(edit::input(&first, 0));
-            let ends = ends.filter(|(from, _)| !graph.outputs.contains(from) && edit::is_read(graph, *from));
+            let ends = ends.filter(|(from, _)| !uses.is_given_out(*from) && uses.is_read(*from));
             if let Some((from, to)) = ends {
-                edit::replace_uses(graph, from, to);
+                uses.replace(graph, from, to);
                 changes += 1;
                 continue;
             }
@@ -37,7 +38,7 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
             false
         };
         if joined {
-            graph.nodes[index].inputs[0] = edit::input(&first, 0);
+            uses.set_input(graph, index, 0, edit::input(&first, 0));
             changes += 1;
         }
     }

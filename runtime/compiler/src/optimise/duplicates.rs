@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use sanderling_core::{DType, Graph, Node, ValueId};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::Uses;
 use crate::error::CompileError;
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
@@ -48,11 +49,12 @@ type Kind = (String, u16, Vec<Option<ValueId>>, usize);
 /// Makes readers of equal nodes read the first of them. Nodes are in order, so inputs are settled first.
 fn nodes(graph: &mut Graph, cx: &Context<'_>) -> usize {
     let mut seen: HashMap<Kind, Vec<usize>> = HashMap::new();
+    let mut uses = Uses::of(graph);
     let mut changes = 0;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let operator = cx.table.find(&node.domain, &node.op_type, node.opset);
-        let given_out = node.outputs.iter().flatten().any(|id| graph.outputs.contains(id));
+        let given_out = node.outputs.iter().flatten().any(|id| uses.is_given_out(*id));
         if operator.is_none_or(|op| !op.deterministic()) || given_out {
             continue;
         }
@@ -79,9 +81,8 @@ fn nodes(graph: &mut Graph, cx: &Context<'_>) -> usize {
             continue;
         }
         for (from, to) in from.into_iter().zip(to).filter_map(|(from, to)| from.zip(to)) {
-            let read = edit::is_read(graph, from);
-            edit::replace_uses(graph, from, to);
-            changes += usize::from(read);
+            changes += usize::from(uses.is_read(from));
+            uses.replace(graph, from, to);
         }
     }
     changes

@@ -7,6 +7,7 @@
 use sanderling_core::{Graph, Node};
 
 use super::Context;
+use super::edit::Uses;
 use crate::error::CompileError;
 
 /// Results up to this many bytes are always stored.
@@ -23,6 +24,7 @@ pub(super) fn run_but(
     stays: impl Fn(&Node) -> bool,
 ) -> Result<usize, CompileError> {
     let mut facts = cx.infer(graph)?;
+    let uses = Uses::of(graph);
     let mut folded = 0;
     let mut kept = Vec::with_capacity(graph.nodes.len());
     for node in std::mem::take(&mut graph.nodes) {
@@ -34,7 +36,7 @@ pub(super) fn run_but(
             .sum();
         let fits = after <= SMALL_BYTES.max(bytes_read(graph, &node));
         // An output of the graph must have a writer.
-        if !known || !fits || stays(&node) || outputs().any(|id| graph.outputs.contains(id)) {
+        if !known || !fits || stays(&node) || outputs().any(|id| uses.is_given_out(*id)) {
             kept.push(node);
             continue;
         }

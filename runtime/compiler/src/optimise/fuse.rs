@@ -5,7 +5,8 @@
 
 use sanderling_core::{Attribute, DType, Dim, Graph, Node};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::{self, Uses};
 use crate::error::CompileError;
 
 const DOMAIN: &str = "com.microsoft";
@@ -34,17 +35,17 @@ const FUSABLE: &[Fusable] = &[
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     cx.infer(graph)?;
     graph.check()?;
+    let mut uses = Uses::of(graph);
     let mut changes = 0;
-    let mut index = 0;
-    while index < graph.nodes.len() {
+    for index in 0..graph.nodes.len() {
         let row = FUSABLE.iter().find(|row| is_row(&graph.nodes[index], row));
         if let Some(row) = row.filter(|row| cx.table.find(DOMAIN, row.fused, OPSET).is_some()) {
-            changes += usize::from(add_addend(graph, index, row));
-            changes += usize::from(add_activation(graph, index, row));
+            changes += usize::from(add_addend(graph, &mut uses, index, row));
+            changes += usize::from(add_activation(graph, &mut uses, index, row));
         }
-        index += 1;
     }
     if changes > 0 {
+        graph.nodes.retain(|node| !node.op_type.is_empty());
         // An addend may be written behind the node that now reads it.
         graph.check()?;
     }
@@ -56,20 +57,14 @@ fn is_row(node: &Node, row: &Fusable) -> bool {
 }
 
 /// The only node that reads a node's result, if there is just one.
-fn reader(graph: &Graph, index: usize) -> Option<usize> {
+fn reader(graph: &Graph, uses: &Uses, index: usize) -> Option<usize> {
     let output = edit::output(&graph.nodes[index])?;
     let float = graph
         .value(output)
         .ty
         .as_ref()
         .is_some_and(|ty| ty.dtype == DType::F32);
-    if !float || !edit::read_once(graph, output) {
-        return None;
-    }
-    graph
-        .nodes
-        .iter()
-        .position(|node| node.inputs.contains(&Some(output)))
+    uses.only_reader(output).filter(|_| float)
 }
 
 fn make_fused(node: &mut Node, row: &Fusable) {
@@ -78,14 +73,8 @@ fn make_fused(node: &mut Node, row: &Fusable) {
     node.opset = OPSET;
 }
 
-/// Takes over the result of the node at `from`, which goes. It stands behind the node at `index`.
-fn take_output(graph: &mut Graph, index: usize, from: usize) {
-    let removed = graph.nodes.remove(from);
-    graph.nodes[index].outputs = removed.outputs;
-}
-
 /// `Conv` then `Add` of a computed tensor of the same shape.
-fn add_addend(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
+fn add_addend(graph: &mut Graph, uses: &mut Uses, index: usize, row: &Fusable) -> bool {
     let has_activation = graph.nodes[index]
         .attributes
         .iter()
@@ -93,7 +82,7 @@ fn add_addend(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
     if !row.is_conv || edit::input(&graph.nodes[index], 3).is_some() || has_activation {
         return false;
     }
-    let Some(add) = reader(graph, index).filter(|&add| graph.nodes[add].is("Add")) else {
+    let Some(add) = reader(graph, uses, index).filter(|&add| graph.nodes[add].is("Add")) else {
         return false;
     };
     let result = edit::output(&graph.nodes[index]);
@@ -114,12 +103,12 @@ fn add_addend(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
     let node = &mut graph.nodes[index];
     make_fused(node, row);
     node.inputs.resize(4, None);
-    node.inputs[3] = Some(other);
-    take_output(graph, index, add);
+    uses.set_input(graph, index, 3, Some(other));
+    uses.take_outputs(graph, index, add);
     true
 }
 
-fn add_activation(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
+fn add_activation(graph: &mut Graph, uses: &mut Uses, index: usize, row: &Fusable) -> bool {
     if graph.nodes[index]
         .attributes
         .iter()
@@ -127,7 +116,7 @@ fn add_activation(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
     {
         return false;
     }
-    let Some(reader) = reader(graph, index) else {
+    let Some(reader) = reader(graph, uses, index) else {
         return false;
     };
     let Some((activation, params)) = activation(graph, &graph.nodes[reader]) else {
@@ -150,7 +139,7 @@ fn add_activation(graph: &mut Graph, index: usize, row: &Fusable) -> bool {
             .map(|(name, value)| (name.to_string(), Attribute::Float(value)));
         node.attributes.extend(named);
     }
-    take_output(graph, index, reader);
+    uses.take_outputs(graph, index, reader);
     true
 }
 

@@ -7,7 +7,8 @@
 use sanderling_core::infer;
 use sanderling_core::{DType, Graph, Node, Tensor, TensorType, ValueId};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::{self, Uses};
 use crate::error::CompileError;
 
 /// Operators that compute each element by itself, with one input or with a constant as the second.
@@ -32,11 +33,17 @@ const BINARY: &[&str] = &["Add", "Sub", "Mul", "Div"];
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     cx.infer(graph)?;
+    // What is changed below changes neither writers nor readers of what is computed.
+    let uses = Uses::of(graph);
     let mut changes = 0;
     for index in 0..graph.nodes.len() {
         let node = &graph.nodes[index];
         let wanted = UNARY.iter().chain(BINARY).any(|op| node.is(op));
-        let gather = if wanted { gather_before(graph, node) } else { None };
+        let gather = if wanted {
+            gather_before(graph, &uses, node)
+        } else {
+            None
+        };
         let Some((gather, data)) = gather else { continue };
         let Some(table) = computed_table(graph, cx, node, gather, data) else {
             continue;
@@ -54,24 +61,21 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
 }
 
 /// The `Gather` of a constant matrix whose rows the node alone reads, and the value between them.
-fn gather_before(graph: &Graph, node: &Node) -> Option<(usize, ValueId)> {
+fn gather_before(graph: &Graph, uses: &Uses, node: &Node) -> Option<(usize, ValueId)> {
     let data = node
         .inputs
         .iter()
         .flatten()
         .copied()
         .find(|id| graph.constant(*id).is_none())?;
-    let gather = graph
-        .nodes
-        .iter()
-        .position(|node| edit::output(node) == Some(data))?;
+    let gather = uses.writer(data)?;
     let source = &graph.nodes[gather];
     let rows = edit::attrs(source).int_or("axis", 0).ok()? == 0;
     let table = source
         .is("Gather")
         .then(|| graph.constant(edit::input(source, 0)?))??;
     let fits = rows && table.dtype() == DType::F32 && table.shape().len() == 2;
-    (fits && edit::read_once(graph, data)).then_some((gather, data))
+    (fits && uses.only_reader(data).is_some()).then_some((gather, data))
 }
 
 /// The table after the node, by the reference; none where a constant varies along the looked-up axes.

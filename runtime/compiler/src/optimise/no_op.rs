@@ -3,11 +3,12 @@
 use sanderling_core::shape::MAX_ELEMENTS;
 use sanderling_core::{Dim, Graph, Node, TensorType};
 
-use super::{Context, edit};
+use super::Context;
+use super::edit::{self, Uses};
 use crate::error::CompileError;
 
 /// Whether a node of this operator gives back its first input; both types are given where they are known.
-type Rule = fn(&Graph, &Node, Types<'_>) -> bool;
+type Rule = fn(&Graph, &Uses, &Node, Types<'_>) -> bool;
 
 struct Types<'a> {
     input: Option<&'a TensorType>,
@@ -23,25 +24,26 @@ impl Types<'_> {
 }
 
 const RULES: &[(&str, Rule)] = &[
-    ("Identity", |_, _, _| true),
+    ("Identity", |_, _, _, _| true),
     ("Dropout", dropout),
-    ("Cast", |_, _, types| {
+    ("Cast", |_, _, _, types| {
         types
             .input
             .zip(types.output)
             .is_some_and(|(a, b)| a.dtype == b.dtype)
     }),
-    ("Reshape", |_, _, types| types.same()),
-    ("Flatten", |_, _, types| types.same()),
-    ("Expand", |_, _, types| types.same()),
+    ("Reshape", |_, _, _, types| types.same()),
+    ("Flatten", |_, _, _, types| types.same()),
+    ("Expand", |_, _, _, types| types.same()),
     ("Slice", slice),
     ("Pad", pad),
     ("Transpose", transpose),
-    ("Concat", |_, node, _| node.inputs.len() == 1),
+    ("Concat", |_, _, node, _| node.inputs.len() == 1),
 ];
 
 pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileError> {
     cx.infer(graph)?;
+    let mut uses = Uses::of(graph);
     let mut changes = 0;
     let mut index = 0;
     while index < graph.nodes.len() {
@@ -53,7 +55,7 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
         };
         let rule = RULES.iter().find(|(op, _)| node.is(op)).map(|(_, rule)| rule);
         let length = graph.nodes.len();
-        if rule.is_some_and(|rule| rule(graph, node, types)) && edit::bypass(graph, index) {
+        if rule.is_some_and(|rule| rule(graph, &uses, node, types)) && uses.bypass(graph, index) {
             changes += 1;
         }
         // A bypass may remove the node at `index`; the next one then stands there.
@@ -63,11 +65,9 @@ pub(super) fn run(graph: &mut Graph, cx: &Context<'_>) -> Result<usize, CompileE
 }
 
 /// In inference, and where nobody reads the mask.
-fn dropout(graph: &Graph, node: &Node, _: Types<'_>) -> bool {
+fn dropout(graph: &Graph, uses: &Uses, node: &Node, _: Types<'_>) -> bool {
     let mask = node.outputs.get(1).copied().flatten();
-    let mask_read = mask.is_some_and(|mask| {
-        graph.outputs.contains(&mask) || graph.nodes.iter().any(|node| node.inputs.contains(&Some(mask)))
-    });
+    let mask_read = mask.is_some_and(|mask| uses.is_given_out(mask) || uses.is_read(mask));
     let training = match node.opset {
         ..7 => edit::attrs(node).int_or("is_test", 0) != Ok(1),
         7..12 => false,
@@ -81,7 +81,7 @@ fn dropout(graph: &Graph, node: &Node, _: Types<'_>) -> bool {
 }
 
 /// The whole of every axis, forwards.
-fn slice(graph: &Graph, node: &Node, types: Types<'_>) -> bool {
+fn slice(graph: &Graph, _: &Uses, node: &Node, types: Types<'_>) -> bool {
     let list = |index: usize, name: &str| match node.opset {
         ..10 => edit::attrs(node)
             .ints(name)
@@ -126,7 +126,7 @@ fn largest_size(ty: &TensorType, axis: usize) -> Option<i64> {
     }
 }
 
-fn pad(graph: &Graph, node: &Node, types: Types<'_>) -> bool {
+fn pad(graph: &Graph, _: &Uses, node: &Node, types: Types<'_>) -> bool {
     let given = if node.opset < 11 {
         edit::attrs(node)
             .ints("pads")
@@ -139,7 +139,7 @@ fn pad(graph: &Graph, node: &Node, types: Types<'_>) -> bool {
     types.same() && given.is_some_and(|pads| pads.iter().all(|&n| n == 0))
 }
 
-fn transpose(_: &Graph, node: &Node, types: Types<'_>) -> bool {
+fn transpose(_: &Graph, _: &Uses, node: &Node, types: Types<'_>) -> bool {
     let perm = edit::attrs(node)
         .ints("perm")
         .ok()

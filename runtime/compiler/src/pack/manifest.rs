@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sanderling_bundle::{
-    self as bundle, GoldenNote, ImageLayout, Lineage, Manifest, PostProcessing, PostStep, PreProcessing,
-    PreStep, Resources, RuntimeVersion, ValueSpec,
+    self as bundle, BundleError, DType, GoldenNote, ImageLayout, Lineage, Manifest, PostProcessing, PostStep,
+    PreProcessing, PreStep, Resources, RuntimeVersion, ValueSpec,
 };
 use sanderling_core::{Dim, Graph, TensorType, ValueId};
 
 use super::golden::Computed;
 use crate::error::CompileError;
-use crate::recipe::Recipe;
+use crate::recipe::{InputRecipe, Recipe};
 
+/// Most bytes of a name or a version.
+const MAX_WORD_LEN: usize = 100;
 /// The oldest runtime that reads what this build writes: plan layout 1.
 const MIN_RUNTIME: RuntimeVersion = RuntimeVersion {
     major: 0,
@@ -48,11 +50,81 @@ pub(super) fn blame_dims(graph: &Graph, recipe: &Recipe, error: CompileError) ->
     )
 }
 
+/// Checks a model's name or version.
+///
+/// # Errors
+/// What is allowed.
+pub fn check_word(word: &str) -> Result<(), &'static str> {
+    let plain = word.trim() == word && !word.chars().any(char::is_control);
+    if plain && (1..=MAX_WORD_LEN).contains(&word.len()) {
+        Ok(())
+    } else {
+        Err("give 1 to 100 bytes in one line, without space around them")
+    }
+}
+
+/// Checks what the recipe says by itself, whatever the model: numbers that compare, names in one line.
+fn check_values(recipe: &Recipe) -> Result<(), CompileError> {
+    for (at, word) in [("name", &recipe.name), ("version", &recipe.version)] {
+        check_word(word).map_err(|why| {
+            let shown: String = word.chars().take(40).collect();
+            misfit(at, format!("it is {shown:?}; {why}"))
+        })?;
+    }
+    let golden = [
+        ("golden.rel", recipe.golden.rel),
+        ("golden.abs", recipe.golden.abs),
+    ];
+    if let Some((at, value)) = golden
+        .iter()
+        .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+    {
+        return Err(misfit(
+            *at,
+            format!("it is {value}; give a number that is not negative"),
+        ));
+    }
+    // The same rules as for whoever reads the bundle, before the long work.
+    let range = |(name, input): (&String, &InputRecipe)| ValueSpec {
+        name: name.clone(),
+        dtype: DType::F32,
+        dims: Vec::new(),
+        range: input.range,
+        layout: None,
+        semantic: None,
+    };
+    let pre = recipe.inputs.iter().filter_map(|(name, input)| {
+        Some(PreProcessing {
+            input: name.clone(),
+            step: input.pre.clone()?,
+        })
+    });
+    let post = recipe.outputs.iter().filter_map(|(name, output)| {
+        Some(PostProcessing {
+            output: name.clone(),
+            step: PostStep::Classification(output.classification.clone()?),
+        })
+    });
+    let said = Manifest {
+        inputs: recipe.inputs.iter().map(range).collect(),
+        pre: pre.collect(),
+        post: post.collect(),
+        cascade: recipe.cascade.clone(),
+        lineage: Lineage {
+            metrics: recipe.metrics.clone(),
+            ..Lineage::default()
+        },
+        ..Manifest::default()
+    };
+    said.check().map_err(|error| match error {
+        BundleError::Manifest { at, why } => misfit(at, why),
+        other => other.into(),
+    })
+}
+
 /// Checks that every name the recipe mentions is the model's.
 pub(super) fn check_names(graph: &Graph, recipe: &Recipe) -> Result<(), CompileError> {
-    if recipe.name.is_empty() || recipe.name.chars().any(char::is_control) {
-        return Err(misfit("name", "a model needs a name, in one line"));
-    }
+    check_values(recipe)?;
     let names = |ids: &[ValueId]| {
         ids.iter()
             .map(|id| graph.value(*id).name.clone())
@@ -158,14 +230,6 @@ fn inputs(graph: &Graph, recipe: &Recipe) -> Result<(Vec<ValueSpec>, Vec<PreProc
     for id in &graph.inputs {
         let mut spec = spec(graph, *id)?;
         let said = recipe.inputs.get(&spec.name).cloned().unwrap_or_default();
-        // NaN has no order, and is refused as well.
-        let ordered = |(low, high): (f64, f64)| low.partial_cmp(&high).is_some_and(|order| order.is_le());
-        if said.range.is_some_and(|range| !ordered(range)) {
-            return Err(misfit(
-                format!("inputs.{}.range", spec.name),
-                "it is [lowest, highest]",
-            ));
-        }
         spec.range = said.range;
         spec.layout = said.layout;
         spec.semantic = said.semantic;
@@ -260,10 +324,6 @@ fn check_pre(spec: &ValueSpec, step: &PreStep) -> Result<(), String> {
             takes(&[1, u64::from(step.head) + u64::from(step.tail)])
         }
         PreStep::ImageU8(step) => {
-            // Written so that NaN is refused as well.
-            if !step.std.iter().all(|s| s.abs() > 0.0) {
-                return Err("std must not be 0".into());
-            }
             let (height, width) = (u64::from(step.height), u64::from(step.width));
             match step.layout {
                 ImageLayout::Nchw => takes(&[1, 3, height, width]),

@@ -289,6 +289,29 @@ fn recipes_that_do_not_fit_name_the_key() {
             "inputs.x.pre: it makes [1, 20]",
         ),
         (
+            |r| r.version = String::new(),
+            "version: it is \"\"; give 1 to 100",
+        ),
+        (|r| r.version = "1\n2".into(), "version: it is \"1\\n2\"; give"),
+        (|r| r.name = " ".into(), "name: it is \" \"; give"),
+        (
+            |r| r.golden.rel = f32::NAN,
+            "golden.rel: it is NaN; give a number",
+        ),
+        (
+            |r| r.metrics = vec![("top1".into(), f64::INFINITY)],
+            "lineage.metrics.top1: it is inf",
+        ),
+        (
+            |r| {
+                r.cascade = Some(sanderling_bundle::CascadeDefaults {
+                    confidence_threshold: f32::NAN,
+                    endpoint_model: "m".into(),
+                });
+            },
+            "cascade.confidence_threshold: it is NaN; give a number from 0 to 1",
+        ),
+        (
             |r| {
                 r.golden.vectors.push(GoldenInputs {
                     name: "g".into(),

@@ -1,6 +1,7 @@
 //! The pack manifest as text: keys, defaults, and the files that it names.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sanderling_bundle::{CascadeDefaults, Classification, Label, Licence, PreStep};
@@ -8,7 +9,13 @@ use serde::Deserialize;
 
 use super::{GoldenInputs, GoldenRecipe, InputRecipe, OutputRecipe, Recipe};
 use crate::error::CompileError;
+use crate::onnx::open_regular;
 use crate::quantise::QuantiseOptions;
+
+/// Most bytes of a text: the pack manifest, labels, a licence.
+const MAX_TEXT_LEN: u64 = 16 << 20;
+/// Most bytes of an input of a golden vector: more than a bundle takes of all of them.
+const MAX_GOLDEN_LEN: u64 = 256 << 20;
 
 /// The pack manifest as it is written. Unknown keys are refused: most are misspelt.
 #[derive(Debug, Clone, Deserialize)]
@@ -319,8 +326,7 @@ impl GoldenVectorFile {
     fn read(self, folder: &Path) -> Result<GoldenInputs, CompileError> {
         let read = |(name, path): (String, PathBuf)| {
             let path = folder.join(path);
-            let bytes = std::fs::read(&path).map_err(|source| CompileError::Io { path, source })?;
-            Ok((name, bytes))
+            Ok((name, read_bytes(&path, MAX_GOLDEN_LEN)?))
         };
         let inputs = self
             .inputs
@@ -336,10 +342,29 @@ impl GoldenVectorFile {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, CompileError> {
-    std::fs::read_to_string(path).map_err(|source| CompileError::Io {
+    let bytes = read_bytes(path, MAX_TEXT_LEN)?;
+    String::from_utf8(bytes).map_err(|_| CompileError::Manifest {
+        at: path.display().to_string(),
+        why: "it is no UTF-8 text".to_owned(),
+    })
+}
+
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, CompileError> {
+    let io = |source| CompileError::Io {
         path: path.to_path_buf(),
         source,
-    })
+    };
+    let mut bytes = Vec::new();
+    let file = open_regular(path).map_err(io)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit {
+        return Err(CompileError::TooLarge {
+            what: format!("bytes of {}", path.display()),
+            found: bytes.len() as u64,
+            limit,
+        });
+    }
+    Ok(bytes)
 }
 
 /// Lines of a text file, without empty ones at the end.

@@ -8,7 +8,81 @@ fn of<T: Element>(shape: &[usize], values: &[T]) -> Tensor {
     Tensor::from_slice(shape, values).unwrap()
 }
 
+/// An operand of u8 with a scale and a zero point.
+fn operand(row: Row, shape: &[usize], values: &[u8], scale: f32, zero: u8) -> Row {
+    row.with(of(shape, values))
+        .with(scalar(scale))
+        .with(of(&[], &[zero]))
+}
+
+/// What a result is quantised to.
+fn to(row: Row, scale: f32, zero: u8) -> Row {
+    row.with(scalar(scale)).with(of(&[], &[zero]))
+}
+
+/// A few of each by hand; docs/numerics.md's vectors hold the rest.
+fn integer_rows() -> Vec<Row> {
+    let conv = operand(row("QLinearConv"), &[1, 1, 1, 3], &[10, 20, 30], 0.5, 10);
+    let conv = operand(conv, &[1, 1, 1, 2], &[3, 4], 1.0, 2);
+    let product = |op: Row| {
+        let op = operand(op, &[1, 2], &[11, 12], 1.0, 10);
+        operand(op, &[2, 2], &[1, 2, 3, 4], 0.5, 0)
+    };
+    let pair = |op: &'static str| {
+        let op = operand(row(op).microsoft(), &[2], &[10, 250], 1.0, 0);
+        operand(op, &[1], &[5], 2.0, 3)
+    };
+    let mean = operand(
+        row("QLinearGlobalAveragePool").microsoft(),
+        &[1, 1, 3],
+        &[1, 2, 6],
+        1.0,
+        0,
+    );
+    let own = |op| row(op).ours();
+    let backwards: Vec<u8> = (0..=255).rev().collect();
+    vec![
+        // 0·1 + 10·2 = 20 and 10·1 + 20·2 = 50, halved, + 7.
+        to(conv.clone(), 1.0, 7).gives(of(&[1, 1, 1, 2], &[17u8, 32])),
+        to(conv.clone(), 0.0, 7).refuses("scales are positive"),
+        to(conv, 1.0, 7)
+            .with(scalar(1.0))
+            .refuses("input 8 is float32, it takes int32"),
+        // 1·1 + 2·3 = 7 and 1·2 + 2·4 = 10, halved, ties to even.
+        to(product(row("QLinearMatMul")), 1.0, 0).gives(of(&[1, 2], &[4u8, 5])),
+        to(
+            product(row("QGemm").microsoft()).with(of(&[2], &[2i32, -100])),
+            1.0,
+            0,
+        )
+        .gives(of(&[1, 2], &[4u8, 0])),
+        to(
+            product(row("QGemm").microsoft()).with(of(&[3], &[2i32, 3, 4])),
+            1.0,
+            0,
+        )
+        .refuses("do not broadcast"),
+        // 10 + 4 and 250 + 4, in steps of 1.
+        to(pair("QLinearAdd"), 1.0, 0).gives(of(&[2], &[14u8, 254])),
+        // 10·4 and 250·4, in steps of 8.
+        to(pair("QLinearMul"), 8.0, 1).gives(of(&[2], &[6u8, 126])),
+        to(mean, 0.5, 0).gives(of(&[1, 1, 1], &[6u8])),
+        own("LookupTable")
+            .with(of(&[2], &[1i8, -1]))
+            .with(of(&[256], &backwards))
+            .gives(of(&[2], &[254u8, 0])),
+        own("LookupTable")
+            .with(of(&[1], &[1u8]))
+            .with(of(&[255], &backwards[..255]))
+            .refuses("256 elements"),
+    ]
+}
+
 pub(crate) fn rows() -> Vec<Row> {
+    [float_rows(), integer_rows()].concat()
+}
+
+fn float_rows() -> Vec<Row> {
     let back = |x: Tensor| row("DequantizeLinear").opset(21).with(x);
     let forth = |x: Tensor| row("QuantizeLinear").opset(21).with(x);
     vec![

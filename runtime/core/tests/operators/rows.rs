@@ -64,6 +64,11 @@ impl Row {
         self
     }
 
+    pub(crate) fn ours(mut self) -> Self {
+        (self.domain, self.opset) = ("ai.sanderling", 1);
+        self
+    }
+
     pub(crate) fn opset(mut self, opset: u16) -> Self {
         self.opset = opset;
         self

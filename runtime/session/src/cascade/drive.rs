@@ -136,8 +136,12 @@ impl CascadePipeline {
     }
 
     /// Puts another version of the model on the device; what the cascade has learnt of the endpoint stays: breaker, retry
-    /// budget, counters, and the endpoint's answers in the cache.
+    /// budget, counters. The endpoint's answers in the cache stay where the new version would have read them alike, by the
+    /// same output, labels and thresholds; else they are forgotten.
     pub fn replace_pipeline(&mut self, pipeline: Pipeline) -> Pipeline {
+        if !pipeline.classifies_like(&self.pipeline) {
+            self.cascade.forget_answers();
+        }
         std::mem::replace(&mut self.pipeline, pipeline)
     }
 

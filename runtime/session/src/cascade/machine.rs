@@ -216,6 +216,11 @@ impl<T: Clone> Cascade<T> {
         self.config.threshold
     }
 
+    /// Forgets the answers of the endpoint: they mean something else from now on.
+    pub fn forget_answers(&mut self) {
+        self.cache = Cache::new(self.config.cache);
+    }
+
     /// Sets another threshold: thresholds are configuration that rollouts change.
     pub fn set_threshold(&mut self, threshold: f32) {
         self.config.threshold = threshold;

@@ -46,6 +46,7 @@ impl Answer {
     }
 }
 
+#[derive(PartialEq)]
 pub(super) struct Classifier {
     output: String,
     classes: Classification,

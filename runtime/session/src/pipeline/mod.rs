@@ -178,6 +178,11 @@ impl Pipeline {
     ) -> Result<Answer, SessionError> {
         self.classifier.classify(outputs, top_k)
     }
+
+    /// Whether both make the same answer of the same outputs.
+    pub(crate) fn classifies_like(&self, other: &Self) -> bool {
+        self.classifier == other.classifier
+    }
 }
 
 fn classifier(session: &Session) -> Result<Classifier, SessionError> {

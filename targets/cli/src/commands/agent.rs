@@ -1,7 +1,7 @@
 //! `sanderling agent`.
 
 use crate::commands::{on_stop, serve::read_token};
-use crate::out::Out;
+use crate::out::{Out, count};
 use clap::Args;
 use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, runtime_info};
 use sanderling_drivers::{Options, StateView};
@@ -160,7 +160,10 @@ fn text(view: &StateView) -> String {
         text += &format!("standby    {}\n", standby.short());
     }
     if let Some(outbox) = view.outbox {
-        text += &format!("telemetry  {} record(s) wait\n", outbox.waiting);
+        text += &format!("telemetry  {} to send\n", count(outbox.waiting, "record"));
+    }
+    for damage in &view.damage {
+        text += &format!("DAMAGED    {damage}\n");
     }
     text
 }

@@ -1,7 +1,7 @@
 //! `sanderling bench`.
 
 use crate::commands::model::{Inputs, load};
-use crate::out::{Out, bytes};
+use crate::out::{Out, bytes, count};
 use anyhow::Context;
 use clap::Args;
 use sanderling_session::{Profile, ProfileRow, Session, SessionOptions, TensorType};
@@ -24,13 +24,13 @@ const SLOWEST: usize = 10;
 #[derive(Args)]
 #[command(
     after_help = "Input is random within the declared ranges. The first run, which prepares the shape, is timed on its own. Figures are of this machine at this time: compare only what ran side by side.\n\n\
-    Examples:\n  sanderling bench magika-3.3.0.sdl\n  sanderling bench model.onnx --shape image=1x3x224x224 --threads 4 --profile\n  \
-    sanderling bench model.onnx --runs 1000 --json | jq .median_ms"
+    Examples:\n  sanderling bench magika-3.3.0.sdl\n  sanderling bench magika-3.3.0.sdl --shape bytes=4x2048 --threads 4 --profile\n  \
+    sanderling bench magika-3.3.0.sdl --runs 1000 --json | jq .median_ms"
 )]
 pub(crate) struct Bench {
     /// A bundle (.sdl) or an ONNX model.
     model: PathBuf,
-    /// Shape of an input, as in image=1x3x224x224; needed where the model leaves dimensions open. May be repeated.
+    /// Shape of an input, as in bytes=1x2048; needed where the model leaves dimensions open. May be repeated.
     #[arg(long, value_name = "[NAME=]SHAPE")]
     shape: Vec<String>,
     /// Threads to compute with.
@@ -277,11 +277,11 @@ fn text(report: &Report) -> String {
         .iter()
         .for_each(|note| text += &format!("note: {note}\n"));
     text += &format!(
-        "{} on {}, {} thread(s), {} runs\n",
+        "{} on {}, {}, {}\n",
         report.model.display(),
         report.inputs.join(", "),
-        report.threads,
-        report.runs
+        count(report.threads as u64, "thread"),
+        count(report.runs as u64, "run")
     );
     let latency = &report.latency;
     text += &format!(

@@ -1,6 +1,7 @@
 //! `sanderling inspect`.
 
-use crate::out::{Out, bytes};
+use crate::commands::files;
+use crate::out::{Out, bytes, count};
 use anyhow::Context;
 use clap::Args;
 use sanderling_bundle::{BundleView, Lineage, Manifest};
@@ -109,8 +110,7 @@ fn operator_text(domain: &str, op_type: &str) -> String {
 
 impl Inspect {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
-        let data =
-            std::fs::read(&self.model).with_context(|| format!("cannot read {}", self.model.display()))?;
+        let data = files::read(&self.model, files::MAX_BUNDLE)?;
         let shown = if data.starts_with(&sanderling_bundle::MAGIC) {
             self.bundle(&data)
                 .with_context(|| self.model.display().to_string())?
@@ -262,7 +262,7 @@ fn text(shown: &Shown) -> String {
         .collect();
     text += &format!("operators  {}\n", operators.join(", "));
     if let Some(golden) = shown.golden_vectors {
-        text += &format!("golden     {golden} vector(s)\n");
+        text += &format!("golden     {}\n", count(golden as u64, "vector"));
     }
     if !shown.sections.is_empty() {
         let rows: Vec<String> = shown

@@ -4,6 +4,7 @@ pub(crate) mod arrays;
 pub(crate) mod image;
 mod random;
 
+use crate::commands::files;
 use anyhow::{Context, anyhow, bail};
 use sanderling_compiler::onnx::{self, Model};
 use sanderling_compiler::{CompileError, OptimiseOptions, optimise};
@@ -28,6 +29,7 @@ pub(crate) fn load(path: &Path, options: &SessionOptions) -> anyhow::Result<Sess
 
 /// Reads an ONNX file, with its name on every error.
 pub(crate) fn read_onnx(path: &Path) -> anyhow::Result<Model> {
+    files::check(path)?;
     let read = onnx::read_file(path, OpTable(ops::ALL), &onnx::Limits::default());
     read.map_err(|error| match error {
         // It names the file already.
@@ -37,6 +39,7 @@ pub(crate) fn read_onnx(path: &Path) -> anyhow::Result<Model> {
 }
 
 fn is_bundle(path: &Path) -> anyhow::Result<bool> {
+    files::check(path)?;
     let mut head = Vec::new();
     let length = sanderling_bundle::MAGIC.len() as u64;
     let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut head));
@@ -103,7 +106,7 @@ impl Shapes {
         let name = &port.name;
         let Some(ty) = &port.ty else {
             bail!(
-                "the model does not say which shape input '{name}' has: give it, as in --shape {name}=1x3x224x224"
+                "the model does not say which shape input '{name}' has: give it, as in --shape {name}=1x2048"
             );
         };
         let mut shape = Vec::new();

@@ -1,9 +1,9 @@
 //! What commands for operators share: where the server is, and who is asking.
 
 use crate::commands::serve::read_token;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use sanderling_client::Client;
+use sanderling_client::{Client, ClientError};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,38 @@ impl ServerArgs {
         let path = self.token_file.as_deref().context(
             "the server wants an operator's token: give --token-file (a server on loopback keeps one in DATA/operator.token)",
         )?;
-        Ok(Client::new(&self.server, &read_token(path)?))
+        Ok(Client::new(&self.server, &read_token(path)?)?)
+    }
+}
+
+/// What to type about a problem, by the server's word for it. The server itself speaks to callers of its API, too.
+const COMMANDS: &[(&str, &str)] = &[
+    ("frozen", "sanderling rollout unfreeze"),
+    (
+        "no-base",
+        "sanderling rollout start TARGET --base NAME@VERSION, or sanderling rollout alias NAME champion NAME@VERSION",
+    ),
+    ("no-bytes", "sanderling rollout publish --bundle FILE --repo DIR"),
+    ("not-listed", "sanderling sign FILE --keys DIR --repo DIR"),
+    ("other-model", "sanderling rollout versions"),
+    (
+        "rollout-live",
+        "sanderling rollout watch ID, or sanderling rollout abort ID",
+    ),
+    ("status", "sanderling rollout show ID"),
+    ("superseded", "sanderling rollout rollback ID"),
+    ("unknown-device", "sanderling device list"),
+    ("unknown-rollout", "sanderling rollout list"),
+    ("unknown-version", "sanderling rollout versions"),
+];
+
+/// Adds the command to a problem that the server told.
+pub(crate) fn with_command(error: anyhow::Error) -> anyhow::Error {
+    let kind = error.downcast_ref::<ClientError>().and_then(ClientError::kind);
+    let found = COMMANDS.iter().find(|(known, _)| Some(*known) == kind);
+    match found {
+        Some((_, command)) => anyhow!("{error}\n  with: {command}"),
+        None => error,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `sanderling pack`.
 
+use crate::commands::files;
 use crate::commands::model::read_onnx;
-use crate::out::{Out, bytes};
+use crate::out::{Out, bytes, count};
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -33,10 +34,10 @@ pub(crate) struct Pack {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Name of the model: stable over its versions. By default the recipe's, else the file's.
-    #[arg(long)]
+    #[arg(long, value_parser = one_line)]
     name: Option<String>,
     /// Version of the model, any text. By default the recipe's, else 0.
-    #[arg(long)]
+    #[arg(long, value_parser = one_line)]
     version: Option<String>,
     /// Store weights in a smaller type: int8, with a scale for each output channel. Activations stay float.
     #[arg(long, visible_alias = "quantize", value_name = "TYPE")]
@@ -121,6 +122,14 @@ struct Left {
     why: String,
 }
 
+/// A name or a version.
+fn one_line(word: &str) -> Result<String, String> {
+    match sanderling_compiler::check_word(word) {
+        Ok(()) => Ok(word.to_string()),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
 /// `NAME=SIZE`.
 fn dim(word: &str) -> Result<(String, u64), String> {
     let wrong = || format!("'{word}' is not NAME=SIZE, as in batch=1");
@@ -151,7 +160,14 @@ impl Pack {
                 bar.show(progress)
             });
         bar.bar.finish_and_clear();
-        let packed = packed.with_context(|| source.display().to_string())?;
+        let packed = packed.map_err(|error| {
+            // What the recipe says is mended in the recipe.
+            let file = match (&error, &recipe_path) {
+                (CompileError::Manifest { .. }, Some(recipe)) => recipe,
+                _ => &source,
+            };
+            anyhow!(error).context(file.display().to_string())
+        })?;
         if recipe.licence.spdx.is_empty() {
             notes.push(format!(
                 "no licence is stated: write [licence] spdx = \"…\" in {RECIPE}"
@@ -215,7 +231,7 @@ impl Pack {
         }
         let Some(parent) = &self.parent else { return Ok(()) };
         let at = || parent.display().to_string();
-        let data = fs::read(parent).with_context(|| format!("cannot read {}", parent.display()))?;
+        let data = files::read(parent, files::MAX_BUNDLE)?;
         let view = BundleView::parse(&data).with_context(at)?;
         view.verify_hashes().with_context(at)?;
         let manifest = view.manifest().with_context(at)?;
@@ -432,8 +448,8 @@ fn text(report: &Report) -> String {
         format!(" (for {})\n", dims.join(", "))
     };
     text += &format!(
-        "golden     {} vector(s), by the reference operators\n",
-        report.golden_vectors
+        "golden     {}, by the reference operators\n",
+        count(report.golden_vectors as u64, "vector")
     );
     text += &format!("sha256     {}\n", report.sha256);
     report
@@ -445,9 +461,9 @@ fn text(report: &Report) -> String {
 
 fn quantised_text(quantised: &Quantised) -> String {
     let mut text = format!(
-        "quantised  {}: {} tensor(s), {} → {}\n",
+        "quantised  {}: {}, {} → {}\n",
         quantised.scheme,
-        quantised.tensors,
+        count(quantised.tensors as u64, "tensor"),
         bytes(quantised.bytes_before),
         bytes(quantised.bytes_after)
     );

@@ -1,15 +1,20 @@
 //! `sanderling rollout`.
 
-use crate::commands::operator::{ServerArgs, ago};
+use crate::commands::files;
+use crate::commands::operator::{ServerArgs, ago, with_command};
 use crate::commands::sign::release_of;
 use crate::out::{Out, bytes};
-use anyhow::Context;
 use clap::{Args, Subcommand};
-use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_ledger};
+use sanderling_client::api::{LedgerView, NewRollout, RolloutView, VersionView, check_head, check_ledger};
 use sanderling_client::{Client, Publish, RolloutCommand};
 use sanderling_rollout::{Policy, Ppm, Stage};
+use sanderling_wire::Digest;
+use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Longest time between two looks at a rollout.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Publish versions and roll them out.
 #[derive(Args)]
@@ -64,7 +69,10 @@ enum Action {
         /// Its number.
         id: u64,
     },
-    /// Follow a rollout until it ends.
+    /// Follow a rollout until it ends: what is decided, and why it waits.
+    ///
+    /// With --json, JSON Lines: one object a line, as it happens. {"rollout": …} at the start and at the end, {"entry": …}
+    /// for each entry of the ledger, {"waiting": […]} whenever the reasons to wait change; an empty list is none.
     Watch {
         /// Its number.
         id: u64,
@@ -90,10 +98,16 @@ enum Action {
         why: String,
     },
     /// Print the ledger, and check its chain of hashes where it is printed whole.
+    ///
+    /// The chain finds entries that were changed in the middle. It has no key: note the last line's hash elsewhere, and hand it
+    /// to --head later, to find a ledger that was written anew or cut.
     Ledger {
         /// Only entries after this one.
         #[arg(long, default_value_t = 0, value_name = "N")]
         after: u64,
+        /// Hash of an entry, noted before: the ledger must have it, and all before it be as it was then.
+        #[arg(long, value_name = "HASH", conflicts_with = "after")]
+        head: Option<Digest>,
     },
 }
 
@@ -158,6 +172,10 @@ impl Start {
 
 impl Rollout {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
+        self.act(out).map_err(with_command)
+    }
+
+    fn act(self, out: &Out) -> anyhow::Result<()> {
         let client = self.server.client()?;
         match self.action {
             Action::Publish {
@@ -167,8 +185,7 @@ impl Rollout {
                 parent,
                 alias,
             } => {
-                let data =
-                    std::fs::read(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+                let data = files::read(&bundle, files::MAX_BUNDLE)?;
                 let (default_name, _) = release_of(&bundle, &data)?;
                 let target = name.unwrap_or(default_name);
                 let publish = Publish {
@@ -202,9 +219,11 @@ impl Rollout {
             Action::Unfreeze { why } => {
                 out.print(&client.unfreeze(&why)?, |_| "rollouts may move again".to_string())
             }
-            Action::Ledger { after } => out.print(&ledger(&client, after)?, |list| {
-                lines(list.iter().map(ledger_line))
-            }),
+            Action::Ledger { after, head } => {
+                let entries = ledger(&client, after)?;
+                out.print(&entries, |list| ledger_text(list))?;
+                check(&entries, after, head)
+            }
         }
     }
 }
@@ -213,9 +232,9 @@ fn tell(client: &Client, command: RolloutCommand, told: &Told, out: &Out) -> any
     out.print(&client.command(told.id, command, &told.why)?, rollout_text)
 }
 
-/// The whole ledger after an entry; from the beginning, its chain of hashes is checked.
+/// The whole ledger after an entry.
 fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
-    let (whole, mut entries) = (after == 0, Vec::new());
+    let mut entries = Vec::new();
     // Bounded by the ledger: each page ends at a greater sequence number, the last is empty.
     loop {
         let page = client.ledger(after, Duration::ZERO)?;
@@ -225,29 +244,87 @@ fn ledger(client: &Client, mut after: u64) -> anyhow::Result<Vec<LedgerView>> {
         after = page.next;
         entries.extend(page.entries);
     }
-    // A later start has nothing to hold its first entry against.
-    if whole {
-        check_ledger(&entries)?;
-    }
     Ok(entries)
 }
 
-/// Prints each ledger entry of a rollout as it comes, until the rollout has ended.
+/// Checks a ledger that begins at its beginning: a later start has nothing to hold its first entry against.
+fn check(entries: &[LedgerView], after: u64, head: Option<Digest>) -> anyhow::Result<()> {
+    if after == 0 {
+        check_ledger(entries)?;
+    }
+    if let Some(noted) = head {
+        check_head(entries, noted)?;
+    }
+    Ok(())
+}
+
+/// The entries, and the head to note.
+fn ledger_text(entries: &[LedgerView]) -> String {
+    let mut text = lines(entries.iter().map(ledger_line));
+    if let Some(head) = entries.last() {
+        text += &format!("\n head  {}", head.hash);
+    }
+    text
+}
+
+/// A line of `watch --json`.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Line<'a> {
+    Rollout(&'a RolloutView),
+    Entry(&'a LedgerView),
+    Waiting(&'a [String]),
+}
+
+/// Why a rollout waits, told when it changes.
+#[derive(Default)]
+struct Waiting {
+    told: Vec<String>,
+}
+
+impl Waiting {
+    /// The reasons to wait, if they are others than those told last.
+    fn news(&mut self, rollout: &RolloutView) -> Option<&[String]> {
+        let paused = rollout.reason.iter().filter(|_| rollout.status == "paused");
+        let now: Vec<String> = paused.chain(&rollout.holding).cloned().collect();
+        if now == self.told {
+            return None;
+        }
+        self.told = now;
+        Some(&self.told)
+    }
+}
+
+fn waiting_line(reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        "       waits for nothing".to_string()
+    } else {
+        format!("       waits: {}", reasons.join("; "))
+    }
+}
+
+/// Prints each ledger entry of a rollout as it comes, and why it waits, until the rollout has ended.
 fn watch(client: &Client, id: u64, out: &Out) -> anyhow::Result<()> {
-    let mut after = 0;
+    let (mut after, mut waiting) = (0, Waiting::default());
+    let rollout = client.rollout(id)?;
+    out.line(&Line::Rollout(&rollout), || rollout_line(&rollout))?;
     loop {
-        let page = client.ledger(after, Duration::from_secs(20))?;
+        // Reasons change without an entry: they are looked at every few seconds.
+        let page = client.ledger(after, LOOK)?;
         after = page.next;
         for entry in page
             .entries
             .iter()
             .filter(|entry| entry.rollout.is_some_and(|rollout| rollout.0 == id))
         {
-            out.print(entry, ledger_line)?;
+            out.line(&Line::Entry(entry), || ledger_line(entry))?;
         }
         let rollout = client.rollout(id)?;
-        if !matches!(rollout.status.as_str(), "running" | "paused") {
-            return out.print(&rollout, rollout_text);
+        if !matches!(rollout.status.as_str(), "running" | "paused" | "stopping") {
+            return out.line(&Line::Rollout(&rollout), || rollout_text(&rollout));
+        }
+        if let Some(reasons) = waiting.news(&rollout) {
+            out.line(&Line::Waiting(reasons), || waiting_line(reasons))?;
         }
     }
 }
@@ -318,4 +395,51 @@ fn ledger_line(entry: &LedgerView) -> String {
         words.join("; ")
     };
     format!("{:>5}  {}  {what}", entry.seq, ago(entry.at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_what_they_are() {
+        let line = serde_json::to_string(&Line::Waiting(&["0 inputs compared".to_string()])).unwrap();
+        assert_eq!(line, r#"{"waiting":["0 inputs compared"]}"#);
+        assert_eq!(waiting_line(&[]), "       waits for nothing");
+        assert_eq!(waiting_line(&["a".into(), "b".into()]), "       waits: a; b");
+    }
+
+    #[test]
+    fn reasons_to_wait_are_told_when_they_change() {
+        let rollout = |status: &str, reason: Option<&str>, holding: &[&str]| {
+            let digest = "0".repeat(64);
+            let view = serde_json::json!({
+                "id": 1, "model": "m", "status": status, "reason": reason, "target": digest, "target_label": "2",
+                "base": digest, "base_label": "1", "stages": [], "stage": 0, "started_at": 0, "created_by": "ann",
+                "holding": holding, "inference": "",
+                "assessment": sanderling_rollout::Assessment::default(), "policy": Policy::default(),
+            });
+            serde_json::from_value::<RolloutView>(view).unwrap()
+        };
+        let mut waiting = Waiting::default();
+        let mut news = |view: RolloutView| waiting.news(&view).map(<[String]>::to_vec);
+        assert_eq!(news(rollout("running", None, &[])), None);
+        let none_yet = ["0 inputs compared so far, 50 needed"];
+        assert_eq!(
+            news(rollout("running", None, &none_yet)),
+            Some(none_yet.map(str::to_string).to_vec())
+        );
+        assert_eq!(news(rollout("running", None, &none_yet)), None);
+        let paused = news(rollout(
+            "paused",
+            Some("paused by its operator (lunch)"),
+            &none_yet,
+        ))
+        .unwrap();
+        assert_eq!(paused.len(), 2);
+        assert_eq!(
+            news(rollout("running", Some("not a reason to wait"), &[])),
+            Some(vec![])
+        );
+    }
 }

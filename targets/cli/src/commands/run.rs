@@ -1,7 +1,8 @@
 //! `sanderling run`.
 
+use crate::commands::files;
 use crate::commands::model::{Inputs, arrays, image, load};
-use crate::out::{Out, chain};
+use crate::out::{Out, chain, count};
 use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use sanderling_bundle::{PostStep, PreStep};
@@ -26,9 +27,9 @@ const FIRST: usize = 8;
     after_help = "Files go through the bundle's own pre-processing and come out as labels, a line each; images are binary PPM (P6). \
     Arrays (.npy, .npz, JSON) are the model's inputs as they are; what no file gives, --random fills.\n\n\
     Examples:\n  sanderling run magika-3.3.0.sdl *.md src/*.rs\n  sanderling run magika-3.3.0.sdl README.md --top-k 5 --json\n  \
-    sanderling run model.onnx --random --shape image=1x3x224x224\n  \
-    sanderling run model.onnx --input image=cat.npy --output-dir out\n  \
-    sanderling run bert.onnx --input ids=ids.json --input mask=mask.json\n  sanderling run bert.onnx --input all.npz"
+    sanderling run magika-3.3.0.sdl --random\n  sanderling run magika-3.3.0.sdl --random --shape bytes=4x2048 --seed 7\n  \
+    sanderling run magika-3.3.0.sdl --input bytes=tokens.npy --output-dir out\n  sanderling run magika-3.3.0.sdl --input tokens.json\n\n\
+    Names and shapes of a model's inputs: sanderling inspect magika-3.3.0.sdl"
 )]
 pub(crate) struct Run {
     /// A bundle (.sdl) or an ONNX model.
@@ -45,7 +46,7 @@ pub(crate) struct Run {
     /// Seed of --random: the same seed gives the same elements everywhere.
     #[arg(long, default_value_t = 0, requires = "random", value_name = "N")]
     seed: u64,
-    /// Shape of an input for --random, as in image=1x3x224x224; needed where the model leaves dimensions open.
+    /// Shape of an input for --random, as in bytes=1x2048; needed where the model leaves dimensions open.
     #[arg(long, value_name = "[NAME=]SHAPE", requires = "random")]
     shape: Vec<String>,
     /// Labels to list with each answer; without it a line shows the best, and --json as many as the bundle says.
@@ -162,8 +163,8 @@ impl Run {
         })?;
         if failed > 0 {
             bail!(
-                "{failed} of {} file(s) could not be answered",
-                answers.answers.len()
+                "{failed} of {} could not be answered",
+                count(answers.answers.len() as u64, "file")
             );
         }
         Ok(())
@@ -176,9 +177,15 @@ impl Run {
         index: usize,
     ) -> anyhow::Result<(Answer, Vec<PathBuf>)> {
         let prepared = match pipeline.block() {
-            Some(block) => pipeline.prepare(&Input::Ends(FileBlocks::read(file, block)?.ends())),
+            Some(block) => {
+                // The one pipe that somebody writes to; no more than a block of it is read.
+                if file != Path::new("/dev/stdin") {
+                    files::check(file)?;
+                }
+                pipeline.prepare(&Input::Ends(FileBlocks::read(file, block)?.ends()))
+            }
             None => {
-                let bytes = fs::read(file)?;
+                let bytes = files::read(file, files::MAX_INPUT)?;
                 let input = if takes_image(pipeline.session()) {
                     Input::Image(image::ppm(&bytes)?)
                 } else {

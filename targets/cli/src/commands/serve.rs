@@ -1,11 +1,13 @@
 //! `sanderling serve`.
 
+use crate::commands::files;
 use crate::out::Out;
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_bundle::BundleView;
 use sanderling_serve::{ModelSource, ServeOptions, Server};
 use serde::Serialize;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +82,7 @@ fn source(word: &str) -> anyhow::Result<ModelSource> {
         Some((name, path)) => (Some(name.to_string()), PathBuf::from(path)),
         None => (None, PathBuf::from(word)),
     };
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = files::read(&path, files::MAX_BUNDLE)?;
     let view = BundleView::parse(&bytes).with_context(|| path.display().to_string())?;
     let manifest = view.manifest().with_context(|| path.display().to_string())?;
     Ok(ModelSource {
@@ -92,7 +94,11 @@ fn source(word: &str) -> anyhow::Result<ModelSource> {
 
 /// A secret from a file: the first line, without the white space around it.
 pub(crate) fn read_token(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // A token may come from a pipe, of a password store for example; what never ends is cut off.
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(files::MAX_SMALL).read_to_string(&mut text))
+        .with_context(|| format!("cannot read {}", path.display()))?;
     match text.lines().next().map(str::trim) {
         Some(token) if token.len() >= 16 => Ok(token.to_string()),
         _ => bail!(

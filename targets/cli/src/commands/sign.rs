@@ -1,6 +1,6 @@
 //! `sanderling sign`.
 
-use crate::commands::now;
+use crate::commands::{files, now};
 use crate::out::Out;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -69,8 +69,7 @@ pub(crate) fn release_of(path: &Path, bytes: &[u8]) -> anyhow::Result<(String, R
 
 impl Sign {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
-        let bytes =
-            std::fs::read(&self.bundle).with_context(|| format!("cannot read {}", self.bundle.display()))?;
+        let bytes = files::read(&self.bundle, files::MAX_BUNDLE)?;
         let (default_name, release) = release_of(&self.bundle, &bytes)?;
         let name = self.name.unwrap_or(default_name);
         if !name.ends_with(".sdl") {

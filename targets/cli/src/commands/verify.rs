@@ -1,7 +1,7 @@
 //! `sanderling verify`.
 
-use crate::commands::{keys, now};
-use crate::out::{Out, bytes};
+use crate::commands::{files, keys, now};
+use crate::out::{Out, bytes, count};
 use anyhow::{Context, bail};
 use clap::Args;
 use sanderling_bundle::BundleView;
@@ -125,7 +125,7 @@ fn text_of_repo(repo: &VerifiedRepo) -> String {
 
 fn bundle(path: &Path, out: &Out) -> anyhow::Result<()> {
     let at = || path.display().to_string();
-    let data = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let data = files::read(path, files::MAX_BUNDLE)?;
     let view = BundleView::parse(&data).with_context(at)?;
     view.verify_hashes().with_context(at)?;
     let manifest = view.manifest().with_context(at)?;
@@ -138,11 +138,11 @@ fn bundle(path: &Path, out: &Out) -> anyhow::Result<()> {
     };
     out.print(&verified, |v| {
         format!(
-            "ok  {} {} ({}, {} tensors)\n    sha256 {}",
+            "ok  {} {} ({}, {})\n    sha256 {}",
             v.name,
             v.version,
             bytes(v.length as u64),
-            v.tensors,
+            count(v.tensors as u64, "tensor"),
             v.sha256
         )
     })

@@ -62,6 +62,8 @@ pub struct Device {
     pub answers_from: Option<Digest>,
     /// Images whose golden vectors fail, whose answers end in errors, that do not load.
     pub fails_self_test: BTreeSet<Digest>,
+    /// Self-tests are begun and not ended.
+    pub slow_self_test: bool,
     pub errs: BTreeSet<Digest>,
     pub unloadable: BTreeSet<Digest>,
     pub offline: bool,
@@ -98,6 +100,7 @@ impl Device {
             serving: Serving::default(),
             answers_from: None,
             fails_self_test: BTreeSet::new(),
+            slow_self_test: false,
             errs: BTreeSet::new(),
             unloadable: BTreeSet::new(),
             offline: false,
@@ -252,6 +255,9 @@ impl Device {
                         image,
                         "the self-test gets other bytes than were verified"
                     );
+                    if self.slow_self_test {
+                        continue;
+                    }
                     let failed = self.fails_self_test.contains(&image);
                     let outcome = if failed {
                         Err("golden vector 1 differs".into())
@@ -322,6 +328,7 @@ impl Device {
             status: answer.status,
             range_start: answer.range_start,
             retry_after_s: answer.retry_after_s,
+            decommissioned_at: answer.decommissioned_at,
         };
         self.agent.handle(Input::Response { id, head }, self.now);
         for bytes in answer.body.chunks(700) {

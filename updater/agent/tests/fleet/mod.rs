@@ -125,11 +125,15 @@ pub enum Kind {
     Image,
 }
 
+/// When a server that answers 410 says that the device was decommissioned.
+pub const DECOMMISSIONED_AT: u64 = 1_767_225_600;
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
     pub status: u16,
     pub range_start: Option<u64>,
     pub retry_after_s: Option<u32>,
+    pub decommissioned_at: Option<u64>,
     pub body: Vec<u8>,
     /// The connection breaks after the body.
     pub breaks: bool,
@@ -388,6 +392,7 @@ impl Fleet {
             Some(Fault::Status(status)) => {
                 return Some(Answer {
                     status: *status,
+                    decommissioned_at: (*status == 410).then_some(DECOMMISSIONED_AT),
                     ..Answer::default()
                 });
             }

@@ -142,6 +142,7 @@ fn write(mut stream: impl Write, answer: &Answer, slow: bool) -> Option<()> {
         status,
         range_start,
         retry_after_s,
+        decommissioned_at,
         body,
         breaks,
     } = answer;
@@ -153,6 +154,9 @@ fn write(mut stream: impl Write, answer: &Answer, slow: bool) -> Option<()> {
     }
     if let Some(seconds) = retry_after_s {
         head += &format!("retry-after: {seconds}\r\n");
+    }
+    if let Some(at) = decommissioned_at {
+        head += &format!("decommissioned-at: {at}\r\n");
     }
     if *status == 302 {
         head += "location: http://127.0.0.1:9/\r\n";

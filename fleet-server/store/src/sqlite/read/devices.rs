@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 macro_rules! device_sql {
     ($tail:literal) => {
         concat!(
-            "SELECT d.id, d.public_key, d.hardware, d.enrolled_at, d.decommissioned_at, d.frozen, s.last_seen, \
+            "SELECT d.id, d.public_key, d.label, d.hardware, d.enrolled_at, d.decommissioned_at, d.frozen, s.last_seen, \
              s.last_signed, s.incarnation, s.report, s.director_version, s.minted_at, s.active_since, r.info, \
              w.digest, w.rollout, w.arm, w.mode, w.since FROM device d LEFT JOIN device_state s ON s.device = d.id \
              LEFT JOIN runtime_info r ON r.hash = s.runtime LEFT JOIN desired w ON w.device = d.id WHERE d.id ",
@@ -50,6 +50,7 @@ fn device_record(row: &SqliteRow) -> Result<DeviceRecord, StoreError> {
     let device = Device {
         id: row.device_id("id")?,
         public_key: row.bytes("public_key")?,
+        label: row.field("label")?,
         hardware: row.hardware("hardware")?,
         enrolled_at: row.uint("enrolled_at")?,
         decommissioned_at: row.maybe_uint("decommissioned_at")?,

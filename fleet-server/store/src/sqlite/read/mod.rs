@@ -12,6 +12,7 @@ pub(super) use feeds::{events, ledger, ledger_head, ledger_head_on, recent_event
 pub(super) use registry::{aliases, models, tuf_file, version, version_named, versions};
 pub(super) use rollouts::{
     assignments, assignments_of, health, is_proven, live_rollouts, paired_counts, rollout, rollouts,
+    taken_over,
 };
 
 use super::rows::Columns;

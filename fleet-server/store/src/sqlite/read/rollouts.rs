@@ -2,7 +2,7 @@
 
 use super::{all, one};
 use crate::sqlite::rows::{Columns, int};
-use crate::{AssignmentRow, HealthRow, PairedCount, RolloutRow, StoreError};
+use crate::{AssignmentRow, HealthRow, PairedCount, RolloutRow, StoreError, TakenOver};
 use sanderling_wire::{DeviceId, Digest, HardwareId, RolloutId};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteRow;
@@ -35,10 +35,11 @@ pub(in crate::sqlite) async fn live_rollouts(pool: &SqlitePool) -> Result<Vec<Ro
     all(pool, "listing live rollouts", query, parse_rollout).await
 }
 
-/// Whether a rollout completed with a version or started from it.
+/// Whether a rollout completed with a version, or one from it came to its end: completed or rolled back, not aborted.
 pub(in crate::sqlite) async fn is_proven(pool: &SqlitePool, digest: Digest) -> Result<bool, StoreError> {
     let query = sqlx::query(
-        "SELECT 1 FROM rollout WHERE base = ?1 OR (target = ?1 AND status = 'completed') LIMIT 1",
+        "SELECT 1 FROM rollout WHERE (target = ?1 AND status = 'completed') \
+         OR (base = ?1 AND status IN ('completed', 'rolled back')) LIMIT 1",
     );
     let found = one(
         pool,
@@ -47,6 +48,30 @@ pub(in crate::sqlite) async fn is_proven(pool: &SqlitePool, digest: Digest) -> R
         |_| Ok(()),
     );
     Ok(found.await?.is_some())
+}
+
+/// What later rollouts of the same model took over. CROSS JOIN fixes the order: few rollouts, and the rows of those alone.
+pub(in crate::sqlite) async fn taken_over(
+    pool: &SqlitePool,
+    rollout: RolloutId,
+) -> Result<TakenOver, StoreError> {
+    let during = "asking what later rollouts took over";
+    let devices = sqlx::query(
+        "SELECT a.device FROM rollout own CROSS JOIN version mine ON mine.digest = own.target \
+         CROSS JOIN rollout later ON later.id > own.id \
+         CROSS JOIN version its ON its.digest = later.target AND its.name = mine.name \
+         CROSS JOIN assignment a ON a.rollout = later.id \
+         WHERE own.id = ?1 AND a.target_at IS NOT NULL AND a.reverted_at IS NULL ORDER BY a.device",
+    );
+    let target = sqlx::query(
+        "SELECT 1 FROM rollout own JOIN rollout later ON later.id > own.id AND later.target = own.target \
+         WHERE own.id = ?1 AND later.status = 'completed' LIMIT 1",
+    );
+    let id = int(rollout.0);
+    Ok(TakenOver {
+        devices: all(pool, during, devices.bind(id), |row| row.device_id("device")).await?,
+        target: one(pool, during, target.bind(id), |_| Ok(())).await?.is_some(),
+    })
 }
 
 /// A rollout.

@@ -41,7 +41,7 @@ impl Geometry {
         let (sizes, kernel) = (spatial(x)?, spatial(w)?);
         if x.len() != w.len() || w[1] * groups != x[1] || !w[0].is_multiple_of(groups) {
             return Err(OpError::shape(format!(
-                "an input of shape {x:?} does not fit weights of shape {w:?} in {groups} group(s)"
+                "an input of shape {x:?} does not fit weights of shape {w:?} (groups: {groups})"
             )));
         }
         Ok(Self {
@@ -62,7 +62,7 @@ impl Geometry {
         let (sizes, kernel) = (spatial(x)?, spatial(w)?);
         if x.len() != w.len() || w[0] != x[1] || !w[0].is_multiple_of(groups) {
             return Err(OpError::shape(format!(
-                "an input of shape {x:?} does not fit transposed weights of shape {w:?} in {groups} group(s)"
+                "an input of shape {x:?} does not fit transposed weights of shape {w:?} (groups: {groups})"
             )));
         }
         Ok(Self {

@@ -3,6 +3,7 @@
 //! An `.npy` file is a header and the elements as they lie in memory, so that no type needs code of its own: bytes are
 //! swapped where the file is big-endian, and put in row-major order where it is not.
 
+use crate::commands::files;
 use anyhow::{Context, anyhow, bail};
 use half::{bf16, f16};
 use npyz::{NpyHeader, Order, TypeChar, WriterBuilder};
@@ -27,6 +28,7 @@ enum Kind {
 }
 
 fn open(path: &Path) -> anyhow::Result<(Kind, BufReader<File>)> {
+    files::check(path)?;
     let cannot = || format!("cannot read {}", path.display());
     let mut file = BufReader::new(File::open(path).with_context(cannot)?);
     let mut head = Vec::new();

@@ -40,7 +40,7 @@ pub(crate) fn base() -> anyhow::Result<Digest> {
 
 /// Publishes both versions and starts the rollout.
 pub(crate) fn start(server: &Process, folder: &Path) -> anyhow::Result<()> {
-    let client = Client::new(&format!("http://{}", server.address()), TOKEN);
+    let client = Client::new(&format!("http://{}", server.address()), TOKEN)?;
     for version in ["1", "2"] {
         let (path, target) = (
             folder.join(format!("{version}.sdl")),
