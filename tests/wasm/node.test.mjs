@@ -123,9 +123,15 @@ test("bad inputs, and the model lives on", async () => {
 
 test("what does not fit the memory limit is refused", async () => {
   const model = await Model.load(small.file, { memoryLimit: 30e6 });
-  const many = { [small.input]: { data: new Float32Array(64 * 3 * 224 * 224), shape: [64, 3, 224, 224] } };
+  const many = { [small.input]: { data: new Float32Array(32 * 3 * 224 * 224), shape: [32, 3, 224, 224] } };
   const error = await refusal(() => model.run(many));
   assert.match(error.message, /limit/);
+  const huge = new Float32Array(10e6);
+  for (const call of [() => model.run({ [small.input]: huge }), () => model.classify(huge), () => model.classify({ width: 1, height: 1, data: huge })]) {
+    assert.equal((await refusal(call)).isInput, true);
+  }
+  const long = await refusal(() => Model.load(new Uint8Array(40e6), { memoryLimit: 30e6 }));
+  assert.deepEqual([long.code, /40000000 bytes/.test(long.message)], ["TooLarge", true]);
   assert.equal(model.classify(picture()).label, small.answer.label);
 });
 
@@ -135,7 +141,7 @@ test("a module that breaks is not used again", async () => {
   const Broken = bind(glue, { wasm: new URL(`file://${small.file}`) });
   const first = await refusal(() => Broken.load(small.file));
   assert.equal(first.code, "Internal");
-  assert.match(first.message, /unreachable.*report.*reload/);
+  assert.match(first.message, /unreachable.*memory.*report.*reload/);
   assert.equal(await refusal(() => Broken.load(small.file)), first);
   assert.throws(() => Broken.instructions, { code: "Internal" });
 });

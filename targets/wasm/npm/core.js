@@ -43,8 +43,8 @@ export function bind(glue, home) {
       return call();
     } catch (error) {
       if (typeof error?.code === "string") throw new SanderlingError(error.code, error.message, error.isInput);
-      dead = new SanderlingError("Internal", `Sanderling failed inside (${error?.message ?? error}). Please report it. No model of this `
-        + "page can be used any more: reload it, or load models by Model.inWorker, where one cannot harm the others");
+      dead = new SanderlingError("Internal", `Sanderling failed inside (${error?.message ?? error}). Where memory is short, a smaller model or `
+        + "fewer of them help; else please report it. No model of this page can be used any more: reload it, or load models by Model.inWorker, where one cannot harm the others");
       throw dead;
     }
   }
@@ -52,6 +52,7 @@ export function bind(glue, home) {
   return class Model {
     #model;
     #about;
+    #limit;
 
     /** Loads a bundle: from an address, or from its bytes. */
     static async load(source, options = {}) {
@@ -62,7 +63,7 @@ export function bind(glue, home) {
       });
       await starting;
       const bytes = await bytesOf(source);
-      return new Model(inside(() => glue.load(bytes, limit)));
+      return new Model(inside(() => glue.load(bytes, limit)), limit);
     }
 
     /** The same in a worker of its own: every call is a promise, and the page stays quick. */
@@ -75,9 +76,10 @@ export function bind(glue, home) {
       return inside(() => glue.instructions());
     }
 
-    constructor(model) {
+    constructor(model, limit) {
       if (!(model instanceof glue.Model)) throw new TypeError("use `await Model.load(source)`");
       this.#model = model;
+      this.#limit = limit;
       this.#about = Object.freeze(inside(() => model.describe()));
     }
 
@@ -114,11 +116,11 @@ export function bind(glue, home) {
       const model = this.#open();
       const top = topOf(options.top);
       if (isBytes(input)) {
-        const bytes = view(input);
+        const bytes = this.#fitting(view(input));
         return inside(() => model.classify_bytes(bytes, top));
       }
       if (isImage(input)) {
-        const rgb = rgbOf(input);
+        const rgb = this.#fitting(rgbOf(input));
         return inside(() => model.classify_image(input.width, input.height, rgb, top));
       }
       const tensors = this.#tensors(input);
@@ -152,9 +154,15 @@ export function bind(glue, home) {
       return this.#model;
     }
 
+    /** Refuses what would not fit before it is copied. */
+    #fitting(bytes) {
+      if (bytes.length <= this.#limit) return bytes;
+      throw new SanderlingError("TooLarge", `the input has ${bytes.length} bytes, memoryLimit is ${this.#limit}`, true);
+    }
+
     #prepared(model, input) {
       if (!isBytes(input) && !isImage(input)) return this.#tensors(input);
-      const data = isBytes(input) ? view(input) : rgbOf(input);
+      const data = this.#fitting(isBytes(input) ? view(input) : rgbOf(input));
       const tensors = inside(() => (isBytes(input) ? model.prepare_bytes(data) : model.prepare_image(input.width, input.height, data)));
       if (tensors) return tensors;
       throw new SanderlingError("Pipeline", "a rule of the bundle answers to this without the model: use classify", true);
@@ -162,6 +170,7 @@ export function bind(glue, home) {
 
     #tensors(inputs) {
       const rows = rowsOf(inputs, this.#about.inputs);
+      rows.forEach((row) => this.#fitting(row[3]));
       return inside(() => {
         const tensors = new glue.Tensors();
         for (const row of rows) tensors.add(...row);

@@ -67,6 +67,11 @@ interface About {
   readonly labels: readonly string[];
 }
 
+declare global {
+  // As TypeScript's esnext.disposable has it, for projects that do not take that in.
+  interface SymbolConstructor { readonly dispose: unique symbol }
+}
+
 /** A model in this thread: calls answer at once, and the page waits for them. */
 export class Model implements About {
   static load(source: Source, options?: LoadOptions): Promise<Model>;
@@ -88,7 +93,9 @@ export class Model implements About {
   classify(input: ClassifyInput, options?: ClassifyOptions): Answer;
   /** Runs the bundle's golden vectors. */
   selfTest(): { name: string; failure: string | null }[];
+  /** Gives its memory back; `using` does it by itself. */
   free(): void;
+  [Symbol.dispose](): void;
 }
 
 /** A model in a worker. */
@@ -100,6 +107,7 @@ export interface WorkerModel extends About {
   selfTest(): Promise<{ name: string; failure: string | null }[]>;
   /** Ends the worker; open questions are refused. */
   free(): void;
+  [Symbol.dispose](): void;
 }
 
 /** Pixels of a picture, ready for `classify`. */

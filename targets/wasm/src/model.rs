@@ -31,8 +31,15 @@ impl Model {
             memory_limit: memory_limit as u64,
             ..options.clone()
         };
-        let mut reader = JsReader { bytes, at: 0 };
         let len = bytes.length() as usize;
+        if len as u64 > options.memory_limit {
+            return Err(error(&SessionError::TooLarge {
+                what: "content",
+                bytes: len as u64,
+                limit: options.memory_limit,
+            }));
+        }
+        let mut reader = JsReader { bytes, at: 0 };
         let bytes = ModelBytes::read_from(&mut reader, len)
             .map_err(|error| js_sys::Error::new(&error.to_string()))?;
         Self::of(bytes, &options).map_err(|problem| error(&problem))

@@ -42,7 +42,8 @@ pub(crate) fn install(cx: &Context) -> StepResult {
             "--version",
             &version,
         ];
-        // A tool that runs for a second: built fast, with nothing to debug.
+        // A tool that runs for a second: built fast, with nothing to debug. Not by its lock file, which may name what a
+        // mirror of the registry has not yet.
         run(cx
             .cargo(&args)
             .arg("--root")
