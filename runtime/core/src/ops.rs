@@ -243,3 +243,22 @@ pub const ALL: &[&dyn Operator] = &[
     &where_::Where,
     &Logic(xor::Xor),
 ];
+
+/// The operators of image classifiers in int8: EfficientNet-Lite0 and PP-LCNet are made of them. Small devices and web pages
+/// link these alone.
+pub const VISION_INT8: &[&dyn Operator] = &[
+    &concat::Concat,
+    &dequantize_linear::DequantizeLinear,
+    &flatten::Flatten,
+    &lookup_table::LookupTable,
+    &qgemm::QGemm,
+    &QLinearBinary(qlinear_add::QLinearAdd),
+    &qlinear_conv::QLinearConv,
+    &qlinear_global_average_pool::QLinearGlobalAveragePool,
+    &QLinearBinary(qlinear_mul::QLinearMul),
+    &quantize_linear::QuantizeLinear,
+    &reshape::Reshape,
+    &shape::Shape,
+    &slice::Slice,
+    &Along(softmax::Softmax),
+];

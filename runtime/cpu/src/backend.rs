@@ -41,19 +41,28 @@ impl CpuOptions {
     }
 
     /// The best instructions of this machine, on `threads` threads, the calling one included (0 counts as 1).
-    #[cfg(feature = "std")]
+    /// Without the feature `std` there is the calling one only.
     #[must_use]
     pub fn detect(threads: usize) -> Self {
-        let parallel: Rc<dyn Parallel> = match threads {
-            0 | 1 => Rc::new(Inline),
-            _ => Rc::new(sanderling_kernels::ThreadPool::new(threads)),
-        };
         Self {
             isa: Best::detect(),
-            parallel,
+            parallel: workers(threads),
             profile: None,
         }
     }
+}
+
+#[cfg(feature = "std")]
+fn workers(threads: usize) -> Rc<dyn Parallel> {
+    match threads {
+        0 | 1 => Rc::new(Inline),
+        _ => Rc::new(sanderling_kernels::ThreadPool::new(threads)),
+    }
+}
+
+#[cfg(not(feature = "std"))]
+fn workers(_threads: usize) -> Rc<dyn Parallel> {
+    Rc::new(Inline)
 }
 
 /// Computes on the CPU.

@@ -19,7 +19,7 @@
 //!
 //! ```text
 //! CpuBackend::new(ops: CpuTable, references: OpTable<'static>, CpuOptions { isa, parallel, profile })
-//! CpuOptions::detect(threads)                         // feature `std`: best instructions here, a pool of threads
+//! CpuOptions::detect(threads)                         // best instructions here; feature `std`: a pool of threads
 //! Profile::new(clock: fn() -> nanoseconds)            // hand in as CpuOptions::profile; read Profile::rows()
 //!
 //! // Adding an operator: cpu/src/ops/X.rs and a row in ops::ALL.

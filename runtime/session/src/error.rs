@@ -80,6 +80,24 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The variant's name: what bindings hand on, beside the text. It does not change between versions.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bundle(_) => "Bundle",
+            Self::Core(_) => "Core",
+            Self::NeedsRuntime { .. } => "NeedsRuntime",
+            Self::MissingOperators { .. } => "MissingOperators",
+            Self::NoPlan { .. } => "NoPlan",
+            Self::TooLarge { .. } => "TooLarge",
+            Self::InputName { .. } => "InputName",
+            Self::InputType { .. } => "InputType",
+            Self::InputValue { .. } => "InputValue",
+            Self::Description { .. } => "Description",
+            Self::Pipeline { .. } => "Pipeline",
+        }
+    }
+
     /// Whether the input is to blame: another input may be answered.
     #[must_use]
     pub fn is_input(&self) -> bool {

@@ -22,7 +22,7 @@
 //!
 //! // session ---------------------------------------------------------------------------------------------------
 //! SessionOptions { threads: usize /* 1 */, memory_limit: u64 /* bytes, 4 GiB */, backends: Vec<Rc<dyn Backend>> /* CPU */,
-//!                  operators: OpTable<'static>, shapes_kept: usize /* 4 */, limits: bundle::Limits,
+//!                  operators: OpTable<'static>, kernels: CpuTable, shapes_kept: usize /* 4 */, limits: bundle::Limits,
 //!                  verify_hashes: bool /* true */, non_finite: OnBadInput, out_of_range: OnBadInput /* Reject | Flag */,
 //!                  profile: Option<Rc<Profile>> }                                   // Default
 //! Session::from_bundle(ModelBytes, &SessionOptions) -> Result<Session, SessionError>
@@ -81,8 +81,8 @@ pub use model::{MAX_PORTS, PortInfo};
 pub use options::{OnBadInput, SessionOptions};
 pub use pipeline::{Answer, FileBlocks, FileEnds, ImageRgb, Input, Pipeline, Prepared, Scored};
 pub use sanderling_core::backend::MemoryUse;
-pub use sanderling_core::{DType, Dim, Graph, Tensor, TensorType, TensorView};
-pub use sanderling_cpu::{Best, Profile, ProfileRow};
+pub use sanderling_core::{DType, Dim, Graph, OpTable, Tensor, TensorType, TensorView};
+pub use sanderling_cpu::{Best, CpuTable, Profile, ProfileRow};
 pub use session::{KernelRow, Outputs, Session};
 pub use validate::{Counters, InputFlags, element_at};
 

@@ -6,7 +6,7 @@ use crate::options::SessionOptions;
 use crate::{RUNTIME_VERSION, qualified};
 use sanderling_bundle::{BundleView, DType, Manifest, Sha256Digest, ValueSpec};
 use sanderling_core::plan::{self, Constants, PlanView};
-use sanderling_core::{Graph, OpTable, Tensor, TensorType, TensorView, ValueId};
+use sanderling_core::{Dim, Graph, OpTable, Tensor, TensorType, TensorView, ValueId};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -22,6 +22,50 @@ pub struct PortInfo {
     pub ty: Option<TensorType>,
     /// Smallest and largest legal element, where the bundle declares them.
     pub range: Option<(f64, f64)>,
+}
+
+impl PortInfo {
+    /// The shape of a tensor with this many elements: one dimension that the model leaves open follows from their number.
+    ///
+    /// # Errors
+    /// [`SessionError::Pipeline`] where the number does not fit, or leaves more than one shape.
+    pub fn shape_of(&self, elements: usize) -> Result<Vec<usize>, SessionError> {
+        let name = &self.name;
+        let refuse = |message: String| SessionError::Pipeline { message };
+        let Some(ty) = &self.ty else {
+            return Err(refuse(format!(
+                "the model does not say what its input '{name}' is: give a tensor with its shape"
+            )));
+        };
+        let misfit = || {
+            refuse(format!(
+                "{elements} elements are not a tensor {ty}, as input '{name}' is"
+            ))
+        };
+        let open = ty.shape.iter().filter(|dim| dim.fixed().is_none()).count();
+        if open > 1 {
+            return Err(refuse(format!(
+                "input '{name}' is {ty}: more than one dimension is open, give a tensor with its shape"
+            )));
+        }
+        let fixed = ty.shape.iter().filter_map(Dim::fixed);
+        let known = fixed
+            .map(usize::try_from)
+            .try_fold(1usize, |n, dim| n.checked_mul(dim.ok()?))
+            .ok_or_else(misfit)?;
+        let fits = match open {
+            0 => known == elements,
+            _ => known != 0 && elements.is_multiple_of(known),
+        };
+        if !fits {
+            return Err(misfit());
+        }
+        let dim = |dim: &Dim| match dim.fixed() {
+            Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
+            None => elements / known,
+        };
+        Ok(ty.shape.iter().map(dim).collect())
+    }
 }
 
 /// Where a model comes from.
@@ -206,5 +250,45 @@ impl Constants for BundleConstants {
     fn get(&self, index: u32) -> Option<TensorView<'_>> {
         let (dtype, shape, range) = self.tensors.get(index as usize)?;
         TensorView::new(*dtype, shape, self.bytes.get(range.clone())?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(dims: Vec<Dim>, elements: usize) -> Result<Vec<usize>, String> {
+        let port = PortInfo {
+            name: "x".into(),
+            ty: Some(TensorType {
+                dtype: DType::F32,
+                shape: dims,
+            }),
+            range: None,
+        };
+        port.shape_of(elements).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_open_dimension_follows_from_the_number_of_elements() {
+        let (two, three) = (Dim::Fixed(2), Dim::Fixed(3));
+        assert_eq!(shape(vec![two.clone(), three.clone()], 6), Ok(vec![2, 3]));
+        assert_eq!(shape(vec![Dim::Unknown, three.clone()], 12), Ok(vec![4, 3]));
+        assert_eq!(shape(vec![], 1), Ok(vec![]));
+        for (dims, elements) in [
+            (vec![two.clone(), three.clone()], 5),
+            (vec![Dim::Unknown, three.clone()], 13),
+            (vec![Dim::Unknown, Dim::Fixed(0)], 12),
+            (vec![Dim::Fixed(i64::MAX), Dim::Fixed(i64::MAX)], 1),
+            (vec![Dim::Unknown, Dim::Fixed(-1)], 1),
+        ] {
+            let problem = shape(dims, elements).unwrap_err();
+            assert!(
+                problem.contains(&format!("{elements} elements are not")),
+                "{problem}"
+            );
+        }
+        let problem = shape(vec![Dim::Unknown, Dim::Unknown], 6).unwrap_err();
+        assert!(problem.contains("more than one dimension is open"), "{problem}");
     }
 }

@@ -3,7 +3,7 @@
 use sanderling_bundle::Limits;
 use sanderling_core::OpTable;
 use sanderling_core::backend::Backend;
-use sanderling_cpu::{Best, Profile};
+use sanderling_cpu::{Best, CpuTable, Profile};
 use std::rc::Rc;
 
 /// What happens to an input that breaks a rule. Either way it is counted.
@@ -25,10 +25,12 @@ pub struct SessionOptions {
     pub instructions: Option<Best>,
     /// Most bytes of intermediates, scratch and packed weights, all prepared shapes together.
     pub memory_limit: u64,
-    /// Backends by preference; empty is the CPU's with every kernel.
+    /// Backends by preference; empty is the CPU's.
     pub backends: Vec<Rc<dyn Backend>>,
     /// Operators that shapes and references come from.
     pub operators: OpTable<'static>,
+    /// Kernels of the default backend.
+    pub kernels: CpuTable,
     /// Shapes that stay prepared; the one used longest ago goes first. At least 1.
     pub shapes_kept: usize,
     /// What the bundle's reader accepts.
@@ -46,12 +48,24 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// One thread, 4 GiB, the CPU, every operator, four shapes, all checks on, bad input rejected.
     fn default() -> Self {
+        Self::with(
+            OpTable(sanderling_core::ops::ALL),
+            CpuTable(sanderling_cpu::ops::ALL),
+        )
+    }
+}
+
+impl SessionOptions {
+    /// The default, with these operators and kernels: what they do not list is not linked.
+    #[must_use]
+    pub fn with(operators: OpTable<'static>, kernels: CpuTable) -> Self {
         Self {
             threads: 1,
             instructions: None,
             memory_limit: 4 << 30,
             backends: Vec::new(),
-            operators: OpTable(sanderling_core::ops::ALL),
+            operators,
+            kernels,
             shapes_kept: 4,
             limits: Limits::default(),
             verify_hashes: true,

@@ -11,7 +11,7 @@ use crate::validate::{Counters, InputFlags, Policy, check_type, check_values};
 use sanderling_bundle::{BundleView, Manifest, Sha256Digest};
 use sanderling_core::backend::{Backend, MemoryUse};
 use sanderling_core::{CoreError, DType, Graph, OpTable, Tensor, TensorView};
-use sanderling_cpu::{CpuBackend, CpuOptions, CpuTable};
+use sanderling_cpu::{CpuBackend, CpuOptions};
 use std::rc::Rc;
 
 /// A loaded model.
@@ -65,11 +65,7 @@ impl Session {
                 profile: options.profile.clone(),
                 ..detected
             };
-            backends.push(Rc::new(CpuBackend::new(
-                CpuTable(sanderling_cpu::ops::ALL),
-                options.operators,
-                cpu,
-            )));
+            backends.push(Rc::new(CpuBackend::new(options.kernels, options.operators, cpu)));
         }
         Self {
             model,
@@ -213,6 +209,10 @@ impl Session {
             .collect();
         let mut views = [None; MAX_PORTS];
         let count = self.order(&named, &mut views)?;
+        let mut flags = InputFlags::default();
+        for (port, view) in self.model.inputs.iter().zip(views.iter().flatten()) {
+            check_values(port, view, self.policy, &mut flags, &mut self.counters)?;
+        }
         let ordered = collect(&views, count);
         let inputs = ordered.as_slice();
         let types: Vec<_> = inputs.iter().map(|view| (view.dtype(), view.shape())).collect();

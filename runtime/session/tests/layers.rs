@@ -79,3 +79,12 @@ fn digests_are_equal_by_all_instructions() {
     }
     assert!(all.iter().all(|digests| *digests == all[0]));
 }
+
+#[test]
+fn layers_refuse_what_a_run_refuses() {
+    let mut session = Session::from_graph(graph(), &SessionOptions::default()).unwrap();
+    let x = Tensor::from_slice(&[2, 37], &[f32::INFINITY; 74]).unwrap();
+    let error = session.layers(&[("x", x.view())]).unwrap_err();
+    assert_eq!(error.code(), "InputValue");
+    assert_eq!(error, session.run(&[("x", x.view())]).err().unwrap());
+}

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("client", &["server", "wire"]),
     ("heap", &[]),
     ("capi", &["bundle", "session"]),
+    ("wasm", &["session", "core", "cpu"]),
     (
         "daemon",
         &[

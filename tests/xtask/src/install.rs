@@ -3,7 +3,7 @@
 //! Debian packages only when root on Debian (elsewhere a missing program is named); Python and npm packages in
 //! `.cache`, at pinned versions. Everything here may be run again and does nothing where nothing is missing.
 
-use crate::{Context, StepResult, aarch64, bare, run};
+use crate::{Context, StepResult, aarch64, bare, run, wasm};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,7 +26,12 @@ const PYTHON: &[&str] = &[
     "tokenizers==0.23.3",
 ];
 /// npm packages of the tests.
-const NPM: &[&str] = &["playwright-core@1.65.1"];
+const NPM: &[&str] = &[
+    "playwright-core@1.65.1",
+    "binaryen@132.0.0",
+    "vite@8.3.8",
+    "typescript@7.0.2",
+];
 
 /// Installs everything.
 pub(crate) fn all(cx: &Context) -> StepResult {
@@ -35,6 +40,7 @@ pub(crate) fn all(cx: &Context) -> StepResult {
     programs()?;
     bare::TARGET.install()?;
     aarch64::install()?;
+    wasm::install(cx)?;
     python(cx)?;
     zoo(cx)?;
     npm(cx)
@@ -86,7 +92,7 @@ pub(crate) fn debian(packages: &[&str]) -> StepResult {
 }
 
 /// Runs `install` unless the stamp says that just this was installed.
-fn once(stamp: &Path, wanted: &str, install: impl FnOnce() -> StepResult) -> StepResult {
+pub(crate) fn once(stamp: &Path, wanted: &str, install: impl FnOnce() -> StepResult) -> StepResult {
     if fs::read_to_string(stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }

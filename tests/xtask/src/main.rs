@@ -9,6 +9,7 @@ mod bare;
 mod install;
 mod steps;
 mod toolchain;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -22,6 +23,7 @@ cargo xtask <command>
   test --only STEP[,STEP]   some steps alone; `cargo xtask steps` lists them
   setup         install what the tests need (Debian packages when root on Debian; pip, npm packages in .cache)
   steps         list the steps of `test`
+  wasm          make the npm package and the page of examples/web, in target/npm
 ";
 
 /// What a step may use.
@@ -39,6 +41,12 @@ impl Context {
     /// Downloads and tools, kept between runs.
     pub(crate) fn cache(&self) -> PathBuf {
         self.root.join(".cache")
+    }
+
+    /// Where cargo puts what it builds.
+    pub(crate) fn target_folder(&self) -> PathBuf {
+        let set = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+        set.unwrap_or_else(|| self.root.join("target"))
     }
 
     /// Python of the tests' own environment.
@@ -103,6 +111,7 @@ fn main() -> ExitCode {
     let result = match words.first() {
         Some(&"test") => test(&context, &words),
         Some(&"setup") => install::all(&context),
+        Some(&"wasm") => wasm::build(&context),
         Some(&"steps") => {
             steps::ALL
                 .iter()

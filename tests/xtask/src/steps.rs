@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in order.
 
-use crate::{Context, StepResult, aarch64, bare, install, run};
+use crate::{Context, StepResult, aarch64, bare, install, run, wasm};
 
 /// One step.
 pub(crate) struct Step {
@@ -60,6 +60,11 @@ pub(crate) const ALL: &[Step] = &[
         name: "models",
         about: "zoo models against onnxruntime",
         run: models,
+    },
+    Step {
+        name: "wasm",
+        about: "the npm package in Node and in Chromium: digests as natively, bad input, sizes",
+        run: wasm::test,
     },
     Step {
         name: "e2e",

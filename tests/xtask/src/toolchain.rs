@@ -2,7 +2,7 @@
 //! which ships the sources, and builds it.
 
 use crate::{Context, StepResult, install};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian's compiler, its cargo, and the sources of the standard library.
@@ -49,14 +49,25 @@ impl Target {
             .arg(format!("-Zbuild-std={}", self.std))
             .env("PATH", format!("/usr/bin:{path}"))
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_TARGET_DIR", cx.root.join("target/cross"))
+            .env("CARGO_TARGET_DIR", self.target_folder(cx))
             .env_remove("CARGO")
             .env_remove("RUSTC")
             .env_remove("RUSTUP_TOOLCHAIN");
         command
     }
 
-    fn is_installed(&self) -> bool {
+    /// Where cargo puts what it builds for the target.
+    pub(crate) fn target_folder(&self, cx: &Context) -> PathBuf {
+        let folder = cx.target_folder();
+        if self.is_installed() {
+            folder
+        } else {
+            folder.join("cross")
+        }
+    }
+
+    /// Whether rustup has the standard library for it.
+    pub(crate) fn is_installed(&self) -> bool {
         let output = Command::new("rustc")
             .args(["--print", "target-libdir", "--target", self.triple])
             .output();

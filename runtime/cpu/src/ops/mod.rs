@@ -110,6 +110,22 @@ pub const ALL: &[&dyn CpuOp] = &[
     &views::UNSQUEEZE,
 ];
 
+/// Kernels for `sanderling_core::ops::VISION_INT8`; what works on shapes alone runs by its reference.
+pub const VISION_INT8: &[&dyn CpuOp] = &[
+    &concat::Concat,
+    &norm::DequantizeLinear,
+    &views::FLATTEN,
+    &qlinear_pointwise::LookupTable,
+    &qlinear_product::Q_GEMM,
+    &qlinear_pointwise::Q_LINEAR_ADD,
+    &qlinear_conv::QLinearConv,
+    &qlinear_pointwise::QLinearGlobalAveragePool,
+    &qlinear_pointwise::Q_LINEAR_MUL,
+    &quantize_linear::QuantizeLinear,
+    &views::RESHAPE,
+    &softmax::SOFTMAX,
+];
+
 /// Runs an expression with `T` as an unsigned integer of an element's size: for those that only move elements.
 macro_rules! by_size {
     ($bits:expr, $T:ident => $run:expr) => {

@@ -61,6 +61,10 @@ impl Classifier {
         Ok(Self { output, classes })
     }
 
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.classes.labels.iter().map(|label| label.name.as_str())
+    }
+
     pub(super) fn classify(
         &self,
         outputs: &[(&str, TensorView<'_>)],

