@@ -116,20 +116,5 @@ fn is_exact_on_floats(node: &NodeView<'_>) -> bool {
 }
 
 fn is_float(dtype: DType) -> bool {
-    let integers = [
-        DType::U8,
-        DType::I8,
-        DType::U16,
-        DType::I16,
-        DType::U32,
-        DType::I32,
-        DType::U64,
-        DType::I64,
-        DType::Bool,
-        DType::U4,
-        DType::I4,
-        DType::U2,
-        DType::I2,
-    ];
-    !integers.contains(&dtype)
+    !(dtype.is_integer() || dtype == DType::Bool)
 }

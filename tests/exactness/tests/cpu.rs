@@ -11,7 +11,8 @@ use sanderling_exactness::{Vector, vectors};
 use std::rc::Rc;
 
 const TABLE: OpTable<'static> = OpTable(ops::ALL);
-/// Operators of which a vector may be left to the reference: products of two computed matrices, gigantic shapes.
+/// Operators of which a vector may be left to the reference: products of two computed matrices or of batches, three spatial
+/// axes, channels last.
 const MAY_BE_REFERENCE: &[&str] = &[
     "QLinearMatMul",
     "QGemm",
