@@ -161,7 +161,7 @@ test("a bundler and TypeScript take the package", async () => {
   symlinkSync(folder, join(home, "node_modules/sanderling"));
   const inside = { cwd: home, stdio: ["ignore", "pipe", "inherit"] };
   execFileSync("node", [join(modules, "typescript/bin/tsc"), "-p", "."], inside);
-  execFileSync("node", [join(modules, "vite/bin/vite.js"), "build", "--base=/app/", "--logLevel=warn"], inside);
+  execFileSync("node", [join(modules, "vite/bin/vite.js"), "build", "--target=es2022", "--base=/app/", "--logLevel=warn"], inside);
   copyFileSync(classifiers[0].file, join(home, "dist/model.sdl"));
   await page.goto(address("app/index.html"));
   const said = await page.waitForFunction(() => document.querySelector("output").textContent);

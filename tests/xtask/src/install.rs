@@ -29,7 +29,7 @@ const PYTHON: &[&str] = &[
 const NPM: &[&str] = &[
     "playwright-core@1.65.1",
     "binaryen@132.0.0",
-    "vite@8.3.8",
+    "vite@6.4.6",
     "typescript@7.0.2",
 ];
 
