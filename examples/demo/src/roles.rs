@@ -5,7 +5,7 @@
 
 use anyhow::Context;
 use sanderling_bundle::BundleView;
-use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, runtime_info};
+use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, Sessions, runtime_info};
 use sanderling_drivers::Options;
 use sanderling_sign::{Expiries, ImageRepo, InitOptions, KeyFile, ReleaseSigners, init, os_random};
 use sanderling_trust::{Release, Roots, UnixTime};
@@ -133,6 +133,8 @@ impl Device {
             pace,
             cascade,
             answers: Some(self.answers),
+            inference: None,
+            sessions: Sessions::default(),
         })?;
         let stopper = daemon.stopper();
         // The pipe to the story ends with it: no device outlives a demo that was killed.

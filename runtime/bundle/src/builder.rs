@@ -14,8 +14,9 @@ use crate::format::{
 };
 use crate::golden::{self, GoldenVector};
 use crate::manifest::Manifest;
-use crate::tensors::{RECORD, TABLE_HEAD};
-use crate::view::PLAN_HEAD;
+use sanderling_flat::Certificate;
+use sanderling_flat::container::PLAN_HEAD;
+use sanderling_flat::tensors::{RECORD, TABLE_HEAD};
 
 /// Collects a bundle's parts and writes them.
 ///
@@ -45,6 +46,7 @@ pub struct BundleBuilder<'a> {
     golden: Option<Vec<u8>>,
     model_card: Option<String>,
     notice: Option<String>,
+    certificate: Option<Certificate>,
     extra: Vec<(u16, u32, bool, Vec<u8>)>,
 }
 
@@ -72,6 +74,7 @@ impl<'a> BundleBuilder<'a> {
             golden: None,
             model_card: None,
             notice: None,
+            certificate: None,
             extra: Vec::new(),
         }
     }
@@ -180,6 +183,12 @@ impl<'a> BundleBuilder<'a> {
         self
     }
 
+    /// States what a run without a heap takes; for bundles with a static plan.
+    pub fn certificate(&mut self, certificate: Certificate) -> &mut Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
     /// Adds a section of a kind that this crate does not know. Readers that do not know it either skip it, or
     /// refuse the bundle if it is `critical`. Kinds from 0x8000 on are free for private use.
     pub fn section(&mut self, kind: u16, id: u32, critical: bool, bytes: Vec<u8>) -> &mut Self {
@@ -224,6 +233,10 @@ impl<'a> BundleBuilder<'a> {
             if let Some(bytes) = bytes {
                 parts.push((kind, 0, false, bytes.into()));
             }
+        }
+        if let Some(certificate) = &self.certificate {
+            let bytes = certificate.encode().to_vec();
+            parts.push((SectionKind::Certificate, 0, false, bytes.into()));
         }
         for (kind, id, critical, bytes) in &self.extra {
             if !matches!(SectionKind::from_code(*kind), SectionKind::Other(_)) {

@@ -12,7 +12,7 @@
 //! - [`GoldenVector`]s say what a device must compute before it may activate the bundle.
 //! - Plans are opaque here; `sanderling-core` reads them.
 //!
-//! The byte layout is written down in `format.rs` and `tensors.rs`. A reader takes
+//! What reads without a heap, and the byte layout, are in `sanderling-flat`: microcontrollers link that alone. A reader takes
 //! the format it writes and the one before; golden files in `tests/golden` hold it to that.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,28 +20,24 @@
 extern crate alloc;
 
 mod builder;
-mod digest;
-mod dtype;
-mod error;
-mod format;
 mod golden;
 mod manifest;
-mod sniff;
 mod sound;
-mod tensors;
 mod view;
 
+use sanderling_flat::{digest, dtype, error, format};
+
 pub use builder::BundleBuilder;
-pub use digest::{Sha256Digest, sha256, value_digest};
-pub use dtype::DType;
-pub use error::BundleError;
-pub use format::{ALIGN, FORMAT_MAJOR, FORMAT_MINOR, Header, MAGIC, OLDEST_MAJOR, Section, SectionKind};
 pub use golden::{Expect, GoldenInput, GoldenOutput, GoldenVector};
 pub use manifest::{
     BytesHeadTail, CascadeDefaults, Channels, Classification, Dim, GoldenNote, ImageLayout, ImageU8, Label,
     Licence, Lineage, MANIFEST_SCHEMA, Manifest, PostProcessing, PostStep, PreProcessing, PreStep,
     Quantisation, QuantisedLayer, Resize, Resources, RuntimeVersion, ShortAnswer, ValueSpec,
 };
-pub use sniff::describe as describe_file;
-pub use tensors::{Dims, TensorView, Tensors};
-pub use view::{BundleView, Limits};
+pub use sanderling_flat::certificate::STACK_BYTES;
+pub use sanderling_flat::{
+    ALIGN, BundleError, Certificate, Container, DType, Dims, FORMAT_MAJOR, FORMAT_MINOR, Header, Limits,
+    MAGIC, OLDEST_MAJOR, Section, SectionKind, Sha256Digest, TensorView, Tensors, describe_file, sha256,
+    value_digest,
+};
+pub use view::BundleView;

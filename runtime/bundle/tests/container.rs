@@ -440,3 +440,13 @@ proptest! {
         prop_assert_eq!(read, tensors);
     }
 }
+
+#[test]
+fn element_types_are_one_byte_in_postcard() {
+    for &d in DType::ALL {
+        let bytes = postcard::to_allocvec(&d).unwrap();
+        assert_eq!(bytes, [d.code()]);
+        assert_eq!(postcard::from_bytes::<DType>(&bytes).unwrap(), d);
+    }
+    assert!(postcard::from_bytes::<DType>(&[0]).is_err());
+}

@@ -2,8 +2,9 @@
 //!
 //! Each pass is one file and one row of [`PASSES`]. A pass changes the graph and says how many changes it made;
 //! the whole table is run again until nothing changes. Passes that compute (folding) do so by the reference
-//! operators, so the result is the same on any host. Integer results stay equal to the byte; float results may
-//! differ in the last places where weights absorb a scale, as [`Pass::exact`] says.
+//! operators, so the result is the same on any host. A pass that is not [`Pass::exact`] changes results a little: floats in
+//! the last places, where weights absorb a scale; quantised integers, and all that is computed from them, mostly by one
+//! step where the pass `quantised` computes on integers what was written in floats. Other integers stay equal to the byte.
 
 mod affine;
 mod broadcast;
@@ -35,7 +36,7 @@ pub struct Pass {
     pub name: &'static str,
     /// What it does, in one line.
     pub what: &'static str,
-    /// Whether float results keep every bit.
+    /// Whether all results keep every bit, floats and integers alike.
     pub exact: bool,
     /// Whether it runs once at the end: the others do not know what it makes.
     pub last: bool,

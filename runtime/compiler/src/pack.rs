@@ -9,7 +9,7 @@ mod golden;
 mod manifest;
 mod resources;
 
-use sanderling_bundle::{BundleBuilder, BundleView, Manifest};
+use sanderling_bundle::{BundleBuilder, BundleView, Certificate, Manifest, STACK_BYTES};
 use sanderling_core::plan::{self, Arena, PlanView};
 use sanderling_core::{Graph, OpTable, Tensor, TensorType, ValueId};
 
@@ -23,7 +23,7 @@ pub use manifest::check_word;
 pub use resources::concrete_inputs;
 
 /// Definition of integer arithmetic that bundles of this build refer to (docs/numerics.md).
-pub const NUMERICS_VERSION: u32 = 1;
+pub const NUMERICS_VERSION: u32 = sanderling_core::NUMERICS;
 /// The plan that every backend takes.
 pub const TARGET_ANY: &str = "any";
 
@@ -113,6 +113,17 @@ pub fn compile(
         mut graph, sha256, ..
     } = model;
     manifest::check_names(&graph, recipe)?;
+    if recipe.static_shapes {
+        for (id, ty) in graph
+            .inputs
+            .clone()
+            .into_iter()
+            .zip(concrete_inputs(&graph, recipe))
+        {
+            graph.values[id.index()].ty = Some(ty);
+        }
+        sanderling_core::infer::infer_graph(&mut graph, table, 0)?;
+    }
     progress(Progress {
         stage: Stage::Optimise,
         done: 0,
@@ -193,6 +204,8 @@ pub fn assemble(
     manifest.lineage.quantisation = quantisation;
     manifest.resources.arena_bytes = measured.arena_bytes;
     manifest.resources.macs = measured.macs;
+    let arena_bytes = u32::try_from(view.arena_len()).ok().filter(|&len| len > 0);
+    manifest.resources.stack_bytes = arena_bytes.map(|_| u64::from(STACK_BYTES));
 
     progress(Progress {
         stage: Stage::Write,
@@ -203,7 +216,7 @@ pub fn assemble(
         &graph,
         &constants,
         &tensors,
-        plan,
+        (plan, arena_bytes),
         &vectors,
         recipe,
         &mut manifest,
@@ -253,7 +266,7 @@ fn write(
     graph: &Graph,
     constants: &[ValueId],
     tensors: &[Tensor],
-    plan: Vec<u8>,
+    (plan, arena_bytes): (Vec<u8>, Option<u32>),
     vectors: &[golden::Computed],
     recipe: &Recipe,
     manifest: &mut Manifest,
@@ -274,6 +287,15 @@ fn write(
     }
     manifest.resources.constant_bytes = builder.constant_bytes();
     manifest.resources.flash_bytes = builder.flash_bytes()?;
+    if let Some(arena_bytes) = arena_bytes {
+        builder.certificate(Certificate {
+            arena_bytes,
+            scratch_bytes: 0,
+            stack_bytes: STACK_BYTES,
+            macs: manifest.resources.macs.unwrap_or(0),
+            flash_bytes: manifest.resources.flash_bytes,
+        });
+    }
     builder.manifest(manifest.clone());
     let bytes = builder.finish()?;
     // What cannot be read back must not leave this machine.

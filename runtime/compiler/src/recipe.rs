@@ -14,6 +14,8 @@
 //! spdx = "Apache-2.0"
 //! attribution = "Copyright 2026 The Cat Company"
 //!
+//! static_shapes = false        # true: fix symbolic dimensions at [dims], 1 by default; microcontrollers need it
+//!
 //! [dims]                       # sizes for golden vectors and the resource certificate
 //! batch = 1
 //!
@@ -73,6 +75,9 @@ pub struct Recipe {
     pub parent: Option<[u8; 32]>,
     /// Sizes of symbolic dimensions, for golden vectors and the resource certificate; 1 where absent.
     pub dims: BTreeMap<String, u64>,
+    /// Whether symbolic dimensions are fixed at the sizes in `dims`, 1 where it names none: then the plan is static, which devices
+    /// without a heap need.
+    pub static_shapes: bool,
     /// By name of the input.
     pub inputs: BTreeMap<String, InputRecipe>,
     /// By name of the output.

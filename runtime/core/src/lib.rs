@@ -30,6 +30,9 @@ pub mod reference;
 pub mod shape;
 pub mod tensor;
 
+/// The version of docs/numerics.md that integer operators follow here.
+pub const NUMERICS: u32 = 1;
+
 pub use attr::{AttrRef, Attrs};
 pub use error::{CoreError, OpError};
 pub use graph::{Attribute, Graph, Node, Value, ValueId};

@@ -30,6 +30,12 @@ pub trait Operator: Sync {
         true
     }
 
+    /// Whether equal floats among the inputs give equal bytes on every backend: it moves, compares or multiplies once, or
+    /// docs/numerics.md says what it computes. Only such an operator's results have a digest where it reads floats.
+    fn exact(&self) -> bool {
+        false
+    }
+
     /// Types of the outputs from what is known of the inputs.
     ///
     /// # Errors

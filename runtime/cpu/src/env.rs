@@ -84,6 +84,27 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// How a value is dequantised, in words; empty where it is not.
+    pub(crate) fn dequantised_by(&self, id: ValueId) -> String {
+        let Some(node) = self.dequantised.get(id.index()).copied().flatten() else {
+            return String::new();
+        };
+        let node = self.segment.plan.node(node);
+        let parameters = node.inputs().skip(1).map(|id| match id {
+            Some(id) => self.content(id),
+            None => String::from("-"),
+        });
+        let axis = node.attrs().int_or("axis", 1);
+        let words = parameters.collect::<Vec<_>>().join(", ");
+        alloc::format!(", dequantised by {words} along {axis:?}")
+    }
+
+    /// The digest of data that is known before a run; empty where it is not.
+    pub(crate) fn content(&self, id: ValueId) -> String {
+        self.known(id)
+            .map_or(String::new(), |view| alloc::format!("{:02x?}", view.digest()))
+    }
+
     /// Data that is known before a run.
     pub(crate) fn known(&self, id: ValueId) -> Option<TensorView<'_>> {
         match self.segment.plan.value(id).kind {

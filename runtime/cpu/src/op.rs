@@ -232,8 +232,18 @@ impl<'a> PrepareCx<'a> {
         Ctx::new(self.env.backend.isa, &*self.env.backend.parallel)
     }
 
+    /// Which data a known input holds, in words: part of the `variant` of a form that the data went into.
+    #[must_use]
+    pub fn content(&self, index: usize) -> String {
+        self.input_id(index)
+            .map_or(String::new(), |id| self.env.content(id))
+    }
+
     /// A form of a constant input that several executables share: made once for each `variant`, freed with the
     /// last that uses it. `bytes` is its size, counted against the memory limit before it is made.
+    ///
+    /// `variant` names all that `make` reads but the constant itself. Of a constant that is dequantised, scale, zero point
+    /// and axis are told apart here.
     ///
     /// # Errors
     /// What `make` says; [`OpError::Unsupported`] naming the limit where the bytes would exceed it.
@@ -245,13 +255,16 @@ impl<'a> PrepareCx<'a> {
         make: impl FnOnce() -> Result<T, OpError>,
     ) -> Result<Rc<T>, OpError> {
         self.env.take_packed(bytes as u64)?;
-        let source = self.input_id(input).and_then(|id| self.env.constant_index(id));
+        let found = self.input_id(input);
+        let source = found.and_then(|id| Some((id, self.env.constant_index(id)?)));
         match source {
-            Some(index) => self
-                .env
-                .backend
-                .shared
-                .get(self.env.constants, index, variant, make),
+            Some((id, index)) => {
+                let variant = variant + &self.env.dequantised_by(id);
+                self.env
+                    .backend
+                    .shared
+                    .get(self.env.constants, index, variant, make)
+            }
             None => make().map(Rc::new),
         }
     }

@@ -589,6 +589,165 @@ fn weights_stay_eight_bit() {
     assert_eq!(check("int8 by row", builder, &[out]).len(), 2);
 }
 
+/// Nodes that read the same constant, each in its own way.
+#[test]
+fn readers_of_one_weight_have_each_their_own_scales() {
+    let read = |builder: &mut Builder, weights: ValueId, axis: i64, scales: &[f32], zeros: &[u8]| {
+        let scales = builder.constant(Tensor::from_slice(&[scales.len()], scales).unwrap());
+        let zeros = builder.constant(Tensor::from_slice(&[zeros.len()], zeros).unwrap());
+        let axis = [("axis", Attribute::Int(axis))];
+        builder.node("DequantizeLinear", 13, &[weights, scales, zeros], &axis)
+    };
+    for (op, shape) in [("MatMul", [16, 16, 1, 1]), ("Conv", [4, 16, 2, 2])] {
+        let shape = if op == "MatMul" { &shape[..2] } else { &shape[..] };
+        let mut builder = Builder::default();
+        let x = match op {
+            "MatMul" => builder.floats(&[5, 16]),
+            _ => builder.floats(&[1, 16, 4, 4]),
+        };
+        let x = builder.input(x);
+        let bytes: Vec<u8> = (0..shape.iter().product())
+            .map(|_| builder.random() as u8)
+            .collect();
+        let weights = builder.constant(Tensor::from_slice(shape, &bytes).unwrap());
+        let axis = if op == "MatMul" { 1 } else { 0 };
+        let channels = shape[axis];
+        let rising: Vec<f32> = (1..=channels).map(|i| 0.001 * i as f32).collect();
+        let zeros: Vec<u8> = (0..channels).map(|i| 7 * i as u8).collect();
+        let ways: [(&[f32], &[u8]); 4] = [
+            (&[0.01], &[0]),
+            (&[0.01], &[128]),
+            (&[0.02], &[128]),
+            (&rising, &zeros),
+        ];
+        let outputs = ways.map(|(scales, zeros)| {
+            let weights = read(&mut builder, weights, axis as i64, scales, zeros);
+            builder.node(op, 13, &[x, weights], &[])
+        });
+        let kernels = check(op, builder, &outputs);
+        assert!(
+            kernels.iter().all(|kernel| kernel.contains("packed")),
+            "{kernels:?}"
+        );
+    }
+}
+
+#[test]
+fn integer_readers_of_one_weight_have_each_their_own_zero_points() {
+    for (op, x_shape, w_shape) in [
+        ("QLinearConv", &[1, 3, 5, 5][..], &[4, 3, 2, 2][..]),
+        ("QLinearMatMul", &[5, 12], &[12, 4]),
+        ("com.microsoft:QGemm", &[5, 12], &[12, 4]),
+    ] {
+        let mut builder = Builder::default();
+        let mut random = |shape: &[usize]| {
+            let bytes: Vec<u8> = (0..shape.iter().product())
+                .map(|_| builder.random() as u8)
+                .collect();
+            Tensor::from_slice(shape, &bytes).unwrap()
+        };
+        let (x, w) = (random(x_shape), random(w_shape));
+        let x = builder.input(x);
+        let w = builder.constant(w);
+        let scale = builder.constant(Tensor::from_slice(&[], &[0.01f32]).unwrap());
+        let scale_y = builder.constant(Tensor::from_slice(&[], &[0.2f32]).unwrap());
+        let zero = builder.constant(Tensor::from_slice(&[], &[100u8]).unwrap());
+        let outputs = [0u8, 128, 200].map(|zero_w| {
+            let zero_w = builder.constant(Tensor::from_slice(&[], &[zero_w]).unwrap());
+            let version = if op.contains(':') { 1 } else { 10 };
+            let out = builder.node(
+                op,
+                version,
+                &[x, scale, zero, w, scale, zero_w, scale_y, zero],
+                &[],
+            );
+            if op.ends_with("QGemm") {
+                // Its bias, left out.
+                let node = builder.graph.nodes.last_mut().unwrap();
+                node.inputs.insert(6, None);
+            }
+            out
+        });
+        let kernels = check(op, builder, &outputs);
+        assert!(
+            kernels.iter().all(|kernel| kernel.starts_with("int8")),
+            "{kernels:?}"
+        );
+    }
+}
+
+#[test]
+fn zero_points_are_one_for_all_or_left_out() {
+    let mut builder = Builder::default();
+    let bytes = |shape: &[usize], seed: u8| {
+        let len = shape.iter().product::<usize>();
+        let bytes: Vec<u8> = (0..len)
+            .map(|i| (i as u8).wrapping_mul(37).wrapping_add(seed))
+            .collect();
+        Tensor::from_slice(shape, &bytes).unwrap()
+    };
+    let x = builder.input(bytes(&[1, 3, 5, 5], 9));
+    let w = builder.constant(bytes(&[4, 3, 2, 2], 5));
+    let scale = builder.constant(Tensor::from_slice(&[], &[0.1f32]).unwrap());
+    let zero = builder.constant(Tensor::from_slice(&[], &[100u8]).unwrap());
+    let scales = builder.constant(Tensor::from_slice(&[4], &[0.01f32, 0.02, 0.03, 0.04]).unwrap());
+    let inputs = [x, scale, zero, w, scales, zero, scale, zero];
+    let one_zero = builder.node("QLinearConv", 10, &inputs, &[]);
+    let sum = builder.node(
+        "com.microsoft:QLinearAdd",
+        1,
+        &[x, scale, zero, x, scale, zero, scale],
+        &[],
+    );
+    let kernels = check("zero points", builder, &[one_zero, sum]);
+    assert!(
+        kernels.iter().all(|kernel| kernel.starts_with("int8")),
+        "{kernels:?}"
+    );
+}
+
+#[test]
+fn a_quotient_of_another_precision_is_refused() {
+    for (code, taken) in [(1, true), (11, true), (10, false), (99, false)] {
+        let mut builder = Builder::default();
+        let x = builder.floats(&[3, 4]);
+        let x = builder.input(x);
+        let scale = builder.constant(Tensor::from_slice(&[], &[0.1f32]).unwrap());
+        let zero = builder.constant(Tensor::from_slice(&[], &[3u8]).unwrap());
+        let precision = [("precision", Attribute::Int(code))];
+        let out = builder.node("QuantizeLinear", 23, &[x, scale, zero], &precision);
+        builder.graph.outputs = vec![out];
+        let refused = prepare(&builder, 1 << 20, |_, _| {
+            Ok(vec![Tensor::zeros(DType::U8, &[3, 4]).unwrap()])
+        })
+        .err();
+        assert_eq!(refused.is_none(), taken, "{code}: {refused:?}");
+        assert!(refused.is_none_or(|error| error.to_string().contains("precision")));
+    }
+}
+
+#[test]
+fn zero_points_are_as_many_as_scales() {
+    for op in ["QuantizeLinear", "DequantizeLinear"] {
+        let mut builder = Builder::default();
+        let x = match op {
+            "QuantizeLinear" => builder.floats(&[3, 4]),
+            _ => Tensor::from_slice(&[3, 4], &[9u8; 12]).unwrap(),
+        };
+        let x = builder.input(x);
+        let scale = builder.constant(Tensor::from_slice(&[4], &[0.1f32; 4]).unwrap());
+        let zero = builder.constant(Tensor::from_slice(&[1], &[3u8]).unwrap());
+        let out = builder.node(op, 13, &[x, scale, zero], &[]);
+        builder.graph.outputs = vec![out];
+        let refused = prepare(&builder, 1 << 20, |_, _| Ok(Vec::new())).err().unwrap();
+        let why = refused.to_string();
+        assert!(
+            why.contains("the zero point has 1 elements, the scale 4"),
+            "{why}"
+        );
+    }
+}
+
 #[test]
 fn a_limit_on_memory_is_kept() {
     let mut builder = Builder::default();

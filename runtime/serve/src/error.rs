@@ -15,6 +15,17 @@ pub enum ServeError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// The Unix socket cannot be made.
+    #[error("cannot listen at {path}: {what}; choose another path, or stop who listens there", path = path.display())]
+    Socket {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// Neither an address nor a socket to listen at.
+    #[error("there is nowhere to listen: give an address or the path of a Unix socket")]
+    NoListener,
     /// An address that other machines reach, without a token.
     #[error(
         "{address} can be reached from other machines: set a token (--token-file), or listen on 127.0.0.1"

@@ -1,16 +1,16 @@
 //! The HTTP server.
 
 use crate::ServeError;
-use crate::listen;
+use crate::listen::{self, Listener};
+use crate::models::{Job, Missing, Model, Models, Refusal};
 use crate::protocol::{ErrorBody, InferRequest, InferResponse, ModelMetadata, ServerMetadata};
-use crate::worker::{Refusal, Worker};
+use crate::{socket, worker};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Bytes of a request that are counted at once.
 const BLOCK: usize = 1024;
+/// Texts up to this are read and written where connections are served; longer ones aside, so that they hold nobody up.
+const SHORT: usize = 16 << 10;
+/// Threads for the longer ones.
+const ASIDE: usize = 2;
 
 /// A model to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +39,10 @@ pub struct ModelSource {
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// Where to listen; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// Bearer token that requests must carry. Needed for any address but loopback.
+    pub address: Option<SocketAddr>,
+    /// Unix socket to listen at as well, for the process's user and group (mode 0660); no token is asked there.
+    pub socket: Option<PathBuf>,
+    /// Bearer token that requests to the address must carry. Needed for any address but loopback.
     pub token: Option<String>,
     /// Listen on other addresses than loopback though this server speaks no TLS: something in front of it does.
     pub allow_plain_http: bool,
@@ -61,7 +67,8 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8600)),
+            address: Some(SocketAddr::from(([127, 0, 0, 1], 8600))),
+            socket: None,
             token: None,
             allow_plain_http: false,
             threads: 1,
@@ -75,9 +82,9 @@ impl Default for ServeOptions {
     }
 }
 
-/// Models by name and version.
+/// A server of the models in a table.
 pub struct Server {
-    models: BTreeMap<String, BTreeMap<String, Worker>>,
+    models: Models,
     options: ServeOptions,
     /// [`ServeOptions::max_bodies`] in blocks.
     room: Arc<Semaphore>,
@@ -85,85 +92,102 @@ pub struct Server {
 
 /// A server that listens. Dropping it stops it.
 pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    /// Where it listens, if at an address.
+    pub address: Option<SocketAddr>,
+    /// One for each listener.
+    stop: Vec<oneshot::Sender<()>>,
     runtime: Option<tokio::runtime::Runtime>,
-    done: Option<tokio::task::JoinHandle<()>>,
+    done: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
-    /// Loads the models.
+    /// Loads the models, each on a thread of its own.
     ///
     /// # Errors
-    /// [`ServeError::Unprotected`], [`ServeError::PlainHttp`], [`ServeError::Model`], [`ServeError::DoubleModel`].
+    /// As [`Self::over`]; [`ServeError::Model`], [`ServeError::DoubleModel`].
     pub fn load(models: &[ModelSource], options: ServeOptions) -> Result<Self, ServeError> {
-        if !options.address.ip().is_loopback() && options.token.is_none() {
-            return Err(ServeError::Unprotected {
-                address: options.address,
-            });
-        }
-        if !options.address.ip().is_loopback() && !options.allow_plain_http {
-            return Err(ServeError::PlainHttp {
-                address: options.address,
-            });
-        }
-        let mut loaded: BTreeMap<String, BTreeMap<String, Worker>> = BTreeMap::new();
+        let server = Self::over(Models::default(), options)?;
         for source in models {
-            let versions = loaded.entry(source.name.clone()).or_default();
-            if versions.contains_key(&source.version) {
+            let model = worker::start(source, server.options.threads, server.options.queue)?;
+            if !server.models.add(model) {
                 return Err(ServeError::DoubleModel {
                     name: source.name.clone(),
                     version: source.version.clone(),
                 });
             }
-            versions.insert(
-                source.version.clone(),
-                Worker::start(source, options.threads, options.queue)?,
-            );
         }
-        Ok(Self::new(loaded, options))
+        Ok(server)
     }
 
-    pub(crate) fn new(models: BTreeMap<String, BTreeMap<String, Worker>>, options: ServeOptions) -> Self {
+    /// Serves what a table holds, whenever a request comes.
+    ///
+    /// # Errors
+    /// [`ServeError::NoListener`], [`ServeError::Unprotected`], [`ServeError::PlainHttp`].
+    pub fn over(models: Models, options: ServeOptions) -> Result<Self, ServeError> {
+        match options.address {
+            None if options.socket.is_none() => return Err(ServeError::NoListener),
+            Some(address) if !address.ip().is_loopback() && options.token.is_none() => {
+                return Err(ServeError::Unprotected { address });
+            }
+            Some(address) if !address.ip().is_loopback() && !options.allow_plain_http => {
+                return Err(ServeError::PlainHttp { address });
+            }
+            _ => {}
+        }
         let room = Semaphore::new(options.max_bodies.max(options.max_body).div_ceil(BLOCK));
-        Self {
+        Ok(Self {
             models,
             options,
             room: Arc::new(room),
-        }
+        })
     }
 
     /// Listens, on a runtime of its own.
     ///
     /// # Errors
-    /// [`ServeError::Bind`].
+    /// [`ServeError::Bind`], [`ServeError::Socket`].
     pub fn start(self) -> Result<Running, ServeError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .max_blocking_threads(ASIDE)
             .enable_all()
             .build()?;
-        let wanted = self.options.address;
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(wanted))
-            .map_err(|source| ServeError::Bind {
+        let mut address = None;
+        // With the token that is asked there.
+        let mut listeners = Vec::new();
+        if let Some(wanted) = self.options.address {
+            let listener = runtime.block_on(tokio::net::TcpListener::bind(wanted));
+            let listener = listener.map_err(|source| ServeError::Bind {
                 address: wanted,
                 source,
             })?;
-        let address = listener.local_addr()?;
-        let (stop, stopped) = oneshot::channel::<()>();
+            address = Some(listener.local_addr()?);
+            listeners.push((Listener::Tcp(listener), self.options.token.clone()));
+        }
+        if let Some(path) = &self.options.socket {
+            let (listener, _file) = socket::bind(path)?;
+            let _entered = runtime.enter();
+            let listener = tokio::net::UnixListener::from_std(listener)?;
+            listeners.push((Listener::Unix { listener, _file }, None));
+        }
         let (most, head) = (self.options.connections, self.options.head_timeout);
-        let app = router(Arc::new(self));
-        let stopped = async move {
-            // An error means that the sender was dropped, which stops the server as well.
-            drop(stopped.await);
-        };
-        let done = runtime.spawn(listen::serve(listener, app, most, head, stopped));
+        let server = Arc::new(self);
+        let (mut stop, mut done) = (Vec::new(), Vec::new());
+        for (listener, token) in listeners {
+            let (sender, stopped) = oneshot::channel::<()>();
+            let stopped = async move {
+                // An error means that the sender was dropped, which stops the server as well.
+                drop(stopped.await);
+            };
+            let app = router(server.clone(), token);
+            done.push(runtime.spawn(listen::serve(listener, app, most, head, stopped)));
+            stop.push(sender);
+        }
         Ok(Running {
             address,
-            stop: Some(stop),
+            stop,
             runtime: Some(runtime),
-            done: Some(done),
+            done,
         })
     }
 
@@ -186,7 +210,12 @@ impl Server {
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
-    async fn read(&self, request: Request) -> Result<InferRequest, Failure> {
+    /// A request's body, and the room it takes.
+    async fn read(
+        &self,
+        request: Request,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(InferRequest, OwnedSemaphorePermit), Failure> {
         // Pages in a browser cannot send this type to another site without its leave.
         let kind = request.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -199,39 +228,33 @@ impl Server {
             .await
             .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"))?
             .map_err(|_| self.too_long())?;
-        serde_json::from_slice(&bytes)
+        // The room goes along: a caller who hangs up does not end the reading.
+        let read = aside(bytes.len(), move || (serde_json::from_slice(&bytes), room)).await?;
+        let (parsed, room) = read;
+        parsed
+            .map(|request| (request, room))
             .map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")))
     }
 
-    fn find(&self, name: &str, version: Option<&str>) -> Result<(&str, &Worker), Failure> {
-        let versions = self.models.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-            Failure::new(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "model '{name}' is not served here; there is: {}",
-                    known.join(", ")
-                ),
-            )
-        })?;
-        let found = match version {
-            Some(version) => versions.get_key_value(version),
-            None => versions.last_key_value(),
-        };
-        found
-            .map(|(version, worker)| (version.as_str(), worker))
-            .ok_or_else(|| {
-                let known: Vec<&str> = versions.keys().map(String::as_str).collect();
-                let wanted = version.unwrap_or("");
-                Failure::new(
-                    StatusCode::NOT_FOUND,
-                    format!(
-                        "model '{name}' has no version '{wanted}' here; there is: {}",
-                        known.join(", ")
-                    ),
-                )
-            })
+    fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, Failure> {
+        self.models.find(name, version).map_err(|missing| match missing {
+            Missing::Nothing(why) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, why),
+            Missing::Other(message) => Failure::new(StatusCode::NOT_FOUND, message),
+        })
     }
+}
+
+/// Does what a text of `length` bytes needs: aside where it is long.
+async fn aside<T: Send + 'static>(
+    length: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    if length <= SHORT {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 impl Running {
@@ -240,8 +263,10 @@ impl Running {
     /// # Errors
     /// [`ServeError::Io`] where serving failed.
     pub fn wait(mut self) -> Result<(), ServeError> {
-        if let (Some(runtime), Some(done)) = (&self.runtime, self.done.take()) {
-            runtime.block_on(done).map_err(std::io::Error::other)?;
+        for done in std::mem::take(&mut self.done) {
+            if let Some(runtime) = &self.runtime {
+                runtime.block_on(done).map_err(std::io::Error::other)?;
+            }
         }
         Ok(())
     }
@@ -249,7 +274,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop.clear();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
@@ -281,28 +306,29 @@ impl IntoResponse for Failure {
     }
 }
 
-fn router(server: Arc<Server>) -> Router {
+fn router(server: Arc<Server>, token: Option<String>) -> Router {
+    let token: Option<Arc<str>> = token.map(Into::into);
     Router::new()
         .route("/v2", get(metadata))
         .route("/v2/health/live", get(|| async { StatusCode::OK }))
-        .route("/v2/health/ready", get(|| async { StatusCode::OK }))
+        .route("/v2/health/ready", get(ready))
         .route("/v2/models/{name}", get(model))
         .route("/v2/models/{name}/ready", get(model_ready))
         .route("/v2/models/{name}/infer", post(infer))
         .route("/v2/models/{name}/versions/{version}", get(version))
         .route("/v2/models/{name}/versions/{version}/ready", get(version_ready))
         .route("/v2/models/{name}/versions/{version}/infer", post(infer_version))
-        .layer(axum::middleware::from_fn_with_state(server.clone(), authorise))
+        .layer(axum::middleware::from_fn_with_state(token, authorise))
         .with_state(server)
 }
 
 async fn authorise(
-    State(server): State<Arc<Server>>,
+    State(token): State<Option<Arc<str>>>,
     headers: HeaderMap,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(token) = &server.options.token {
+    if let Some(token) = &token {
         let given = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
@@ -330,6 +356,14 @@ async fn metadata() -> Json<ServerMetadata> {
     })
 }
 
+/// Whether there is a model to ask; if not, why.
+async fn ready(State(server): State<Arc<Server>>) -> Result<StatusCode, Failure> {
+    match server.models.why_empty() {
+        None => Ok(StatusCode::OK),
+        Some(why) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+    }
+}
+
 async fn model(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
@@ -345,16 +379,11 @@ async fn version(
 }
 
 fn describe(server: &Server, name: &str, version: Option<&str>) -> Result<Json<ModelMetadata>, Failure> {
-    let (_, worker) = server.find(name, version)?;
-    let versions = server
-        .models
-        .get(name)
-        .map(|versions| versions.keys().cloned().collect())
-        .unwrap_or_default();
-    let (inputs, outputs) = (worker.inputs.clone(), worker.outputs.clone());
+    let model = server.find(name, version)?;
+    let (inputs, outputs) = (model.inputs.clone(), model.outputs.clone());
     Ok(Json(ModelMetadata {
         name: name.to_string(),
-        versions,
+        versions: server.models.versions(name),
         platform: "sanderling_sdl".to_string(),
         inputs,
         outputs,
@@ -379,7 +408,7 @@ async fn infer(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
     request: Request,
-) -> Result<Json<InferResponse>, Failure> {
+) -> Result<Response, Failure> {
     answer(&server, &name, None, request).await
 }
 
@@ -387,7 +416,7 @@ async fn infer_version(
     State(server): State<Arc<Server>>,
     Path((name, version)): Path<(String, String)>,
     request: Request,
-) -> Result<Json<InferResponse>, Failure> {
+) -> Result<Response, Failure> {
     answer(&server, &name, Some(&version), request).await
 }
 
@@ -396,43 +425,52 @@ async fn answer(
     name: &str,
     version: Option<&str>,
     request: Request,
-) -> Result<Json<InferResponse>, Failure> {
-    let (version, worker) = server.find(name, version)?;
+) -> Result<Response, Failure> {
+    let model = server.find(name, version)?;
     let room = server.room_for(&request)?;
-    let request = server.read(request).await?;
-    check_outputs(&request, worker)?;
+    let (request, room) = server.read(request, room).await?;
     let id = request.id.clone();
-    let outputs = tokio::time::timeout(server.options.timeout, worker.infer(request, room))
+    let (reply, answer) = oneshot::channel();
+    let job = Job {
+        model: name.to_string(),
+        version: version.map(str::to_string),
+        request,
+        _room: room,
+        reply: Some(reply),
+    };
+    let failed = |refusal| failure(refusal, name);
+    model.line.put(job).map_err(failed)?;
+    // Where this is dropped, as the caller has gone, the job is not run unless it is running already.
+    let answered = tokio::time::timeout(server.options.timeout, answer)
         .await
         .map_err(|_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the model took too long"))?
-        .map_err(|refusal| match refusal {
-            Refusal::Bad(message) => Failure::new(StatusCode::BAD_REQUEST, message),
-            Refusal::Busy => Failure::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests wait for this model",
-            ),
-            Refusal::Failed(message) => {
-                tracing::error!(model = name, version, message, "a model failed");
-                Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-            }
-        })?;
-    Ok(Json(InferResponse {
+        .unwrap_or_else(|_| Err(Refusal::Failed("the model's thread has ended".to_string())))
+        .map_err(failed)?;
+    let length = answered
+        .outputs
+        .iter()
+        .map(|data| data.tensor().bytes().len())
+        .sum();
+    let response = InferResponse {
         model_name: name.to_string(),
-        model_version: Some(version.to_string()),
+        model_version: Some(answered.version),
         id,
-        outputs,
-    }))
+        outputs: answered.outputs,
+    };
+    aside(length, move || Json(response).into_response()).await
 }
 
-/// Whether the model has the outputs that are asked for.
-fn check_outputs(request: &InferRequest, worker: &Worker) -> Result<(), Failure> {
-    let known: Vec<&str> = worker.outputs.iter().map(|output| output.name.as_str()).collect();
-    let mut wanted = request.outputs.iter().map(|output| output.name.as_str());
-    match wanted.find(|name| !known.contains(name)) {
-        None => Ok(()),
-        Some(name) => Err(Failure::new(
-            StatusCode::BAD_REQUEST,
-            format!("the model has no output '{name}'; there is: {}", known.join(", ")),
-        )),
+fn failure(refusal: Refusal, model: &str) -> Failure {
+    match refusal {
+        Refusal::Bad(message) => Failure::new(StatusCode::BAD_REQUEST, message),
+        Refusal::Gone(message) => Failure::new(StatusCode::NOT_FOUND, message),
+        Refusal::Busy => Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many requests wait for this model",
+        ),
+        Refusal::Failed(message) => {
+            tracing::error!(model, message, "a model failed");
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        }
     }
 }

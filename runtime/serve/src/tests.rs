@@ -1,11 +1,11 @@
 use crate::protocol::{InferRequest, TensorMetadata};
-use crate::worker::{Worker, serve};
-use crate::{HttpEndpoint, ModelSource, ServeError, ServeOptions, Server, TensorData};
+use crate::worker::{Queue, serve};
+use crate::{HttpEndpoint, Model, ModelSource, Models, ServeError, ServeOptions, Server, TensorData};
 use sanderling_session::{DType, Tensor};
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ fn inputs_leave_the_machine_by_tls_only() {
 #[test]
 fn other_machines_are_served_only_where_asked_for() {
     let options = |token: Option<&str>, allow_plain_http| ServeOptions {
-        address: ([0, 0, 0, 0], 0).into(),
+        address: Some(([0, 0, 0, 0], 0).into()),
         token: token.map(str::to_string),
         allow_plain_http,
         ..ServeOptions::default()
@@ -184,7 +184,7 @@ fn start(options: ServeOptions) -> (tempfile::TempDir, crate::Running) {
     let folder = tempfile::tempdir().unwrap();
     let source = tiny_model(folder.path());
     let options = ServeOptions {
-        address: ([127, 0, 0, 1], 0).into(),
+        address: Some(([127, 0, 0, 1], 0).into()),
         ..options
     };
     let running = Server::load(&[source], options).unwrap().start().unwrap();
@@ -233,7 +233,7 @@ fn bodies_are_refused_before_they_are_read() {
         max_bodies: 4096,
         ..ServeOptions::default()
     });
-    let begin = |length: usize, more: &str| begin_with(running.address, length, more);
+    let begin = |length: usize, more: &str| begin_with(running.address.unwrap(), length, more);
     assert_eq!(status(begin(4097, "")), "413");
     // The server asks for a body once it has counted it.
     let mut first = begin(4096, "expect: 100-continue\r\n");
@@ -256,7 +256,7 @@ fn bodies_are_refused_before_they_are_read() {
 fn an_unknown_output_is_refused_by_the_names_there_are() {
     let (_folder, running) = start(ServeOptions::default());
     let answer = ask(
-        running.address,
+        running.address.unwrap(),
         &format!("{{{GOOD},\"outputs\":[{{\"name\":\"y\"}}]}}"),
     );
     assert!(
@@ -264,7 +264,7 @@ fn an_unknown_output_is_refused_by_the_names_there_are() {
         "{answer}"
     );
     let answer = ask(
-        running.address,
+        running.address.unwrap(),
         &format!("{{{GOOD},\"outputs\":[{{\"name\":\"z\"}}]}}"),
     );
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
@@ -279,7 +279,7 @@ fn a_connection_that_sends_no_head_is_closed() {
         ..ServeOptions::default()
     });
     for part in ["", "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\n"] {
-        let mut stream = TcpStream::connect(running.address).unwrap();
+        let mut stream = TcpStream::connect(running.address.unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(part.as_bytes()).unwrap();
         let mut answer = Vec::new();
@@ -294,9 +294,12 @@ fn connections_are_bounded() {
         connections: 2,
         ..ServeOptions::default()
     });
-    let held = [begin(running.address, 2), begin(running.address, 2)];
+    let held = [
+        begin(running.address.unwrap(), 2),
+        begin(running.address.unwrap(), 2),
+    ];
     std::thread::sleep(Duration::from_millis(200));
-    let mut third = TcpStream::connect(running.address).unwrap();
+    let mut third = TcpStream::connect(running.address.unwrap()).unwrap();
     third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let closed = third.read(&mut [0]);
     assert!(
@@ -308,7 +311,18 @@ fn connections_are_bounded() {
         assert_eq!(status(stream), "400");
     }
     std::thread::sleep(Duration::from_millis(200));
-    assert!(ask(running.address, &format!("{{{GOOD}}}")).starts_with("HTTP/1.1 200"));
+    assert!(ask(running.address.unwrap(), &format!("{{{GOOD}}}")).starts_with("HTTP/1.1 200"));
+}
+
+/// A model `tiny` without inputs and outputs, behind a queue.
+fn empty(version: &str, jobs: std::sync::mpsc::SyncSender<crate::Job>) -> Model {
+    Model {
+        name: "tiny".into(),
+        version: version.into(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        line: Arc::new(Queue(jobs)),
+    }
 }
 
 /// A request that waits for its model is dropped with the connection it came by: it is never run.
@@ -317,27 +331,23 @@ fn what_a_gone_client_asked_is_not_run() {
     let (jobs, line) = sync_channel(8);
     let (run, ran) = channel();
     let (go_on, gate) = channel::<()>();
-    let worker = Worker {
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        jobs,
-    };
+    let models = Models::default();
+    models.serve_only(empty("1", jobs));
     std::thread::spawn(move || {
-        serve(&line, |request| {
+        serve(&line, "1", |request| {
             run.send(request.id.clone().unwrap()).unwrap();
             gate.recv().unwrap();
             Ok(Vec::new())
         });
     });
-    let models = BTreeMap::from([("tiny".into(), BTreeMap::from([("1".into(), worker)]))]);
     let options = ServeOptions {
-        address: ([127, 0, 0, 1], 0).into(),
+        address: Some(([127, 0, 0, 1], 0).into()),
         ..ServeOptions::default()
     };
-    let running = Server::new(models, options).start().unwrap();
+    let running = Server::over(models, options).unwrap().start().unwrap();
     let send = |id: &str| {
         let body = format!("{{\"id\":\"{id}\",\"inputs\":[]}}");
-        let mut stream = begin(running.address, body.len());
+        let mut stream = begin(running.address.unwrap(), body.len());
         stream.write_all(body.as_bytes()).unwrap();
         stream
     };
@@ -353,4 +363,119 @@ fn what_a_gone_client_asked_is_not_run() {
     assert_eq!(ran.recv_timeout(Duration::from_secs(20)).unwrap(), "last");
     go_on.send(()).unwrap();
     assert_eq!(status(last), "200");
+}
+
+/// What is served changes under a running server; what was taken in before is answered after.
+#[test]
+fn a_table_changes_while_it_is_served() {
+    let models = Models::none("nothing was installed yet");
+    let options = ServeOptions {
+        address: Some(([127, 0, 0, 1], 0).into()),
+        ..ServeOptions::default()
+    };
+    let running = Server::over(models.clone(), options).unwrap().start().unwrap();
+    let address = running.address.unwrap();
+    let ready = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "GET /v2/health/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ready();
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("nothing was installed yet"),
+        "{answer}"
+    );
+    let answer = ask(address, "{\"inputs\":[]}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("nothing was installed yet"),
+        "{answer}"
+    );
+    let (jobs, line) = sync_channel(8);
+    models.serve_only(empty("1", jobs.clone()));
+    assert!(ready().starts_with("HTTP/1.1 200"));
+    let body = "{\"inputs\":[]}";
+    let mut waiting = begin(address, body.len());
+    waiting.write_all(body.as_bytes()).unwrap();
+    let mut job = line.recv_timeout(Duration::from_secs(20)).unwrap();
+    models.serve_only(empty("2", jobs));
+    assert_eq!(job.wants(), ("tiny", None));
+    job.answer(Ok(crate::Answered {
+        version: "2".into(),
+        outputs: Vec::new(),
+    }));
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"model_version\":\"2\""), "{answer}");
+    models.clear("it was taken away");
+    assert!(ready().contains("it was taken away"));
+}
+
+/// Whoever may open the socket's file may ask, without a token.
+#[test]
+fn a_unix_socket_speaks_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inference.sock");
+    let options = ServeOptions {
+        address: None,
+        socket: Some(path.clone()),
+        token: Some("for the address alone".into()),
+        ..ServeOptions::default()
+    };
+    let source = tiny_model(folder.path());
+    let running = Server::load(&[source], options.clone()).unwrap().start().unwrap();
+    assert_eq!(running.address, None);
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let body = format!("{{{GOOD}}}");
+    write!(
+        stream,
+        "POST /v2/models/tiny/infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("[0.5,0.5]"),
+        "{answer}"
+    );
+    drop(running);
+    assert!(!path.exists(), "a server that stops takes its socket along");
+    let nowhere = ServeOptions {
+        socket: None,
+        ..options
+    };
+    assert!(matches!(Server::load(&[], nowhere), Err(ServeError::NoListener)));
+}
+
+/// While a long text is read, others are answered.
+#[test]
+fn a_long_body_holds_nobody_up() {
+    let (_folder, running) = start(ServeOptions::default());
+    let address = running.address.unwrap();
+    // Millions of numbers, and one that is none at the very end: all of them are read, no model is run.
+    let mut body =
+        String::from("{\"inputs\":[{\"name\":\"x\",\"shape\":[6000000,2],\"datatype\":\"FP32\",\"data\":[");
+    body.push_str(&"1,".repeat(11_999_999));
+    body.push_str("null]}]}");
+    let mut long = begin(address, body.len());
+    long.write_all(body.as_bytes()).unwrap();
+    long.set_nonblocking(true).unwrap();
+    let mut between = 0;
+    let mut head = [0; 12];
+    loop {
+        match long.peek(&mut head) {
+            Ok(12) => break,
+            _ => assert!(ask(address, &format!("{{{GOOD}}}")).starts_with("HTTP/1.1 200")),
+        }
+        between += 1;
+    }
+    long.set_nonblocking(false).unwrap();
+    assert_eq!(status(long), "400");
+    assert!(between > 5, "{between} answers while a long body was read");
 }

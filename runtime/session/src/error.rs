@@ -19,6 +19,13 @@ pub enum SessionError {
         /// This runtime.
         have: RuntimeVersion,
     },
+    /// The bundle was packed for a newer definition of integer arithmetic (docs/numerics.md): its bytes would be others here.
+    NeedsNumerics {
+        /// The version that it was packed for.
+        needs: u32,
+        /// The newest version here.
+        have: u32,
+    },
     /// The bundle uses operators that this build lacks: all of them.
     MissingOperators {
         /// `domain:OpType`.
@@ -87,6 +94,7 @@ impl SessionError {
             Self::Bundle(_) => "Bundle",
             Self::Core(_) => "Core",
             Self::NeedsRuntime { .. } => "NeedsRuntime",
+            Self::NeedsNumerics { .. } => "NeedsNumerics",
             Self::MissingOperators { .. } => "MissingOperators",
             Self::NoPlan { .. } => "NoPlan",
             Self::TooLarge { .. } => "TooLarge",
@@ -120,6 +128,10 @@ impl fmt::Display for SessionError {
                     "the bundle needs runtime {needs}, this is {have}: update this program"
                 )
             }
+            Self::NeedsNumerics { needs, have } => write!(
+                f,
+                "the bundle is packed for numerics version {needs}, this program computes by {have}: update this program"
+            ),
             Self::MissingOperators { operators } => write!(
                 f,
                 "the bundle uses operators that this build lacks ({}): update this program",
@@ -168,12 +180,10 @@ impl fmt::Display for SessionError {
                 element,
                 value,
                 range: None,
-            } => {
-                write!(
-                    f,
-                    "input '{name}': element {element} is {value}; only finite numbers are taken"
-                )
-            }
+            } => write!(
+                f,
+                "input '{name}': element {element} is {value}; only finite numbers are taken"
+            ),
             Self::Description { message } | Self::Pipeline { message } => f.write_str(message),
         }
     }

@@ -3,41 +3,15 @@
 //! The model is prepared once more with every value as an output, so that nothing is fused away or overwritten, and run
 //! by the same backends and kernels as always. What is *exact* has a digest (docs/numerics.md, section 5): integers that
 //! follow from the inputs without float arithmetic on the way. Floats have none, nor has what is computed from them
-//! (the bytes behind a softmax), as backends may differ in their last places.
+//! (the bytes behind a softmax, a power with a float exponent), as backends may differ in their last places. Each
+//! operator says whether it keeps floats exact ([`sanderling_core::Operator::exact`]).
 
 use crate::error::SessionError;
 use crate::model::Model;
 use crate::prepared::Prepared;
 use sanderling_bundle::Sha256Digest;
-use sanderling_core::plan::NodeView;
-use sanderling_core::{DType, TensorType, TensorView};
-
-/// Operators that give equal floats for equal floats on every backend: they move, compare, or multiply once.
-const EXACT_ON_FLOATS: &[&str] = &[
-    "Abs",
-    "Clip",
-    "Concat",
-    "DequantizeLinear",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "Max",
-    "MaxPool",
-    "Min",
-    "Neg",
-    "Pad",
-    "QuantizeLinear",
-    "Relu",
-    "Reshape",
-    "Shape",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-];
+use sanderling_core::plan::{ValueKind, ValueView};
+use sanderling_core::{DType, OpTable, TensorType, TensorView, ValueId};
 
 /// One value that a run computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,25 +32,29 @@ pub struct Layer {
 pub(crate) fn run(
     prepared: &mut Prepared,
     model: &Model,
+    operators: OpTable<'_>,
     inputs: &[TensorView<'_>],
 ) -> Result<Vec<Layer>, SessionError> {
     prepared.run(model, inputs)?;
     let plan = model.plan()?;
     let mut layers = Vec::new();
-    let mut values = vec![Known::default(); plan.value_count()];
+    let mut values = vec![None; plan.value_count()];
     for (id, view) in plan.inputs().zip(inputs) {
-        values[id.index()].floats = is_float(view.dtype());
+        let floats = is_float(view.dtype());
+        values[id.index()] = Some(Known { exact: true, floats });
     }
     for node in plan.nodes() {
-        let read = || node.inputs().flatten().map(|id| values[id.index()]);
-        let exact = read().all(|value| value.exact)
-            && (is_exact_on_floats(&node) || !read().any(|value| value.floats));
+        let known = |id: ValueId| values[id.index()].unwrap_or_else(|| Known::before(model, plan.value(id)));
+        let read = || node.inputs().flatten().map(known);
+        let operator = operators.find(node.domain(), node.op_type(), node.opset());
+        let keeps = operator.is_some_and(|operator| operator.exact());
+        let exact = read().all(|value| value.exact) && (keeps || !read().any(|value| value.floats));
         for id in node.outputs().flatten() {
             let Some(tensor) = prepared.observed(id)? else {
                 continue;
             };
             let floats = is_float(tensor.dtype());
-            values[id.index()] = Known { exact, floats };
+            values[id.index()] = Some(Known { exact, floats });
             let operator = match node.domain() {
                 "" => node.op_type().to_string(),
                 domain => format!("{domain}:{}", node.op_type()),
@@ -98,21 +76,22 @@ pub(crate) fn run(
 struct Known {
     /// It is the same on every backend.
     exact: bool,
-    /// It is of floats, and not a constant.
+    /// It is of floats.
     floats: bool,
 }
 
-impl Default for Known {
-    fn default() -> Self {
+impl Known {
+    /// Before a run computes it, if one does.
+    fn before(model: &Model, value: ValueView<'_>) -> Self {
+        let dtype = match value.kind {
+            ValueKind::Constant(index) => model.constants.get(index).map(|view| view.dtype()),
+            _ => value.ty().map(|ty| ty.dtype),
+        };
         Self {
             exact: true,
-            floats: false,
+            floats: dtype.is_some_and(is_float),
         }
     }
-}
-
-fn is_exact_on_floats(node: &NodeView<'_>) -> bool {
-    node.domain().is_empty() && EXACT_ON_FLOATS.contains(&node.op_type())
 }
 
 fn is_float(dtype: DType) -> bool {

@@ -61,6 +61,7 @@ mod bytes;
 pub mod cascade;
 mod error;
 mod golden;
+mod handover;
 mod layers;
 mod model;
 mod options;
@@ -76,14 +77,15 @@ pub use cascade::{
 };
 pub use error::SessionError;
 pub use golden::{SelfTest, VectorResult};
+pub use handover::Handover;
 pub use layers::Layer;
 pub use model::{MAX_PORTS, PortInfo};
 pub use options::{OnBadInput, SessionOptions};
 pub use pipeline::{Answer, FileBlocks, FileEnds, ImageRgb, Input, Pipeline, Prepared, Scored};
-pub use sanderling_core::backend::MemoryUse;
-pub use sanderling_core::{DType, Dim, Graph, OpTable, Tensor, TensorType, TensorView};
+pub use sanderling_core::backend::{MemoryUse, Progress};
+pub use sanderling_core::{CoreError, DType, Dim, Graph, NUMERICS, OpTable, Tensor, TensorType, TensorView};
 pub use sanderling_cpu::{Best, CpuTable, Profile, ProfileRow};
-pub use session::{KernelRow, Outputs, Session};
+pub use session::{Fallback, KernelRow, Outputs, Session};
 pub use validate::{Counters, InputFlags, element_at};
 
 use sanderling_bundle::RuntimeVersion;

@@ -6,7 +6,7 @@ use crate::options::SessionOptions;
 use crate::{RUNTIME_VERSION, qualified};
 use sanderling_bundle::{BundleView, DType, Manifest, Sha256Digest, ValueSpec};
 use sanderling_core::plan::{self, Constants, PlanView};
-use sanderling_core::{Dim, Graph, OpTable, Tensor, TensorType, TensorView, ValueId};
+use sanderling_core::{Dim, Graph, NUMERICS, OpTable, Tensor, TensorType, TensorView, ValueId};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -93,6 +93,13 @@ impl Model {
         let view = BundleView::parse_with(&bytes, &options.limits)?;
         if options.verify_hashes {
             view.verify_hashes()?;
+        }
+        let numerics = view.header().numerics;
+        if numerics > NUMERICS {
+            return Err(SessionError::NeedsNumerics {
+                needs: numerics,
+                have: NUMERICS,
+            });
         }
         let manifest = Box::new(view.manifest()?);
         check_needs(&manifest, options)?;

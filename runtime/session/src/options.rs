@@ -25,7 +25,7 @@ pub struct SessionOptions {
     pub instructions: Option<Best>,
     /// Most bytes of intermediates, scratch and packed weights, all prepared shapes together.
     pub memory_limit: u64,
-    /// Backends by preference; empty is the CPU's.
+    /// Backends by preference, before the CPU's, which takes what they leave, and everything when they fail.
     pub backends: Vec<Rc<dyn Backend>>,
     /// Operators that shapes and references come from.
     pub operators: OpTable<'static>,

@@ -2,7 +2,7 @@
 
 use crate::error::SessionError;
 use crate::model::{MAX_PORTS, Model};
-use sanderling_core::backend::{Backend, Executable, Located, MemoryUse, Segment, run_blocking};
+use sanderling_core::backend::{Backend, Executable, Located, MemoryUse, Progress, Segment};
 use sanderling_core::infer::{self, Facts};
 use sanderling_core::partition::{Part, partition};
 use sanderling_core::plan::{PlanView, ValueKind};
@@ -44,7 +44,12 @@ pub(crate) struct Prepared {
     kernels: Vec<(String, String)>,
     /// Where each value is that was to be observed.
     observed: Vec<(ValueId, usize, usize)>,
+    /// The part that runs, and whether it was submitted.
+    at: (usize, bool),
 }
+
+/// How long a thread sleeps between two looks at a device.
+const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
 
 struct Ready {
     inputs: Vec<Origin>,
@@ -113,6 +118,7 @@ impl Preparer<'_> {
             copied: Vec::new(),
             kernels,
             observed: observed(&parts, self.observe),
+            at: (0, false),
         };
         for id in plan.outputs() {
             prepared.add_output(&plan, &parts, &facts, types, id)?;
@@ -216,26 +222,35 @@ impl Prepared {
         &self.kernels
     }
 
-    /// Runs all parts. On the CPU nothing is allocated.
+    /// Runs all parts and waits. On the CPU nothing is allocated.
     pub(crate) fn run(&mut self, model: &Model, inputs: &[TensorView<'_>]) -> Result<(), SessionError> {
-        for index in 0..self.parts.len() {
-            let (before, rest) = self.parts.split_at_mut(index);
-            let Some(part) = rest.first_mut() else { break };
-            let nothing = TensorView::new(DType::U8, &[0], &[])?;
-            let mut operands = [Located::Host(nothing); MAX_PORTS];
-            // Parts in the middle of a plan may have more inputs than a model; they are rare and may allocate.
-            let mut many = Vec::new();
-            let operands = match operands.get_mut(..part.inputs.len()) {
-                Some(operands) => operands,
-                None => {
-                    many.resize(part.inputs.len(), Located::Host(nothing));
-                    &mut many[..]
-                }
-            };
-            for (slot, from) in operands.iter_mut().zip(&part.inputs) {
-                *slot = locate(*from, before, model, inputs)?;
+        self.begin();
+        while self.advance(model, inputs)? == Progress::Pending {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// From the first part again.
+    pub(crate) fn begin(&mut self) {
+        self.at = (0, false);
+    }
+
+    /// Goes on until a device is waited for, or all is done. The inputs are those of all calls since `begin`.
+    pub(crate) fn advance(
+        &mut self,
+        model: &Model,
+        inputs: &[TensorView<'_>],
+    ) -> Result<Progress, SessionError> {
+        while self.at.0 < self.parts.len() {
+            if !self.at.1 {
+                self.submit(self.at.0, model, inputs)?;
+                self.at.1 = true;
             }
-            run_blocking(&mut *part.executable, operands, std::thread::yield_now)?;
+            if self.parts[self.at.0].executable.poll()? == Progress::Pending {
+                return Ok(Progress::Pending);
+            }
+            self.at = (self.at.0 + 1, false);
         }
         for &(output, input) in &self.copied {
             if let OutputFrom::Held(tensor) = &mut self.outputs[output] {
@@ -248,8 +263,30 @@ impl Prepared {
         self.read_back()
     }
 
+    fn submit(&mut self, index: usize, model: &Model, inputs: &[TensorView<'_>]) -> Result<(), SessionError> {
+        let (before, rest) = self.parts.split_at_mut(index);
+        let Some(part) = rest.first_mut() else {
+            return Ok(());
+        };
+        let nothing = TensorView::new(DType::U8, &[0], &[])?;
+        let mut operands = [Located::Host(nothing); MAX_PORTS];
+        // Parts in the middle of a plan may have more inputs than a model; they are rare and may allocate.
+        let mut many = Vec::new();
+        let operands = match operands.get_mut(..part.inputs.len()) {
+            Some(operands) => operands,
+            None => {
+                many.resize(part.inputs.len(), Located::Host(nothing));
+                &mut many[..]
+            }
+        };
+        for (slot, from) in operands.iter_mut().zip(&part.inputs) {
+            *slot = locate(*from, before, model, inputs)?;
+        }
+        Ok(part.executable.submit(operands)?)
+    }
+
     /// Copies outputs that lie on a device.
-    fn read_back(&mut self) -> Result<(), SessionError> {
+    fn read_back(&mut self) -> Result<Progress, SessionError> {
         for from in &mut self.outputs {
             let OutputFrom::Part { part, output, host } = from else {
                 continue;
@@ -258,15 +295,12 @@ impl Prepared {
             if matches!(executable.output(*output), Some(Located::Host(_))) {
                 continue;
             }
-            let tensor = loop {
-                match executable.read_output(*output)? {
-                    Some(view) => break view.to_tensor(),
-                    None => std::thread::yield_now(),
-                }
-            };
-            *host = Some(tensor);
+            match executable.read_output(*output)? {
+                Some(view) => *host = Some(view.to_tensor()),
+                None => return Ok(Progress::Pending),
+            }
         }
-        Ok(())
+        Ok(Progress::Ready)
     }
 
     /// A value of the last run, where it was to be observed.
@@ -278,7 +312,7 @@ impl Prepared {
         loop {
             match self.parts[part].executable.read_output(output)? {
                 Some(view) => return Ok(Some(view.to_tensor())),
-                None => std::thread::yield_now(),
+                None => std::thread::sleep(PAUSE),
             }
         }
     }

@@ -8,15 +8,21 @@ use crate::model::{MAX_PORTS, Model, PortInfo};
 use crate::options::SessionOptions;
 use crate::prepared::{Prepared, Preparer, total};
 use crate::validate::{Counters, InputFlags, Policy, check_type, check_values};
+use running::UnderWay;
 use sanderling_bundle::{BundleView, Manifest, Sha256Digest};
 use sanderling_core::backend::{Backend, MemoryUse};
-use sanderling_core::{CoreError, DType, Graph, OpTable, Tensor, TensorView};
+use sanderling_core::{DType, Graph, OpTable, Tensor, TensorView};
 use sanderling_cpu::{CpuBackend, CpuOptions};
 use std::rc::Rc;
+
+mod running;
+
+pub use running::Fallback;
 
 /// A loaded model.
 pub struct Session {
     model: Model,
+    /// By preference; the CPU's is last.
     backends: Vec<Rc<dyn Backend>>,
     operators: OpTable<'static>,
     memory_limit: u64,
@@ -25,6 +31,9 @@ pub struct Session {
     prepared: Vec<Prepared>,
     policy: Policy,
     counters: Counters,
+    fallbacks: Vec<Fallback>,
+    /// A run that was started and has not been asked about to its end.
+    under_way: Option<UnderWay>,
 }
 
 /// A node and the kernel that runs it.
@@ -57,16 +66,14 @@ impl Session {
     }
 
     fn new(model: Model, options: &SessionOptions) -> Self {
+        let detected = CpuOptions::detect(options.threads);
+        let cpu = CpuOptions {
+            isa: options.instructions.unwrap_or(detected.isa),
+            profile: options.profile.clone(),
+            ..detected
+        };
         let mut backends = options.backends.clone();
-        if backends.is_empty() {
-            let detected = CpuOptions::detect(options.threads);
-            let cpu = CpuOptions {
-                isa: options.instructions.unwrap_or(detected.isa),
-                profile: options.profile.clone(),
-                ..detected
-            };
-            backends.push(Rc::new(CpuBackend::new(options.kernels, options.operators, cpu)));
-        }
+        backends.push(Rc::new(CpuBackend::new(options.kernels, options.operators, cpu)));
         Self {
             model,
             backends,
@@ -79,6 +86,8 @@ impl Session {
                 out_of_range: options.out_of_range,
             },
             counters: Counters::default(),
+            fallbacks: Vec::new(),
+            under_way: None,
         }
     }
 
@@ -110,6 +119,12 @@ impl Session {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Backends that failed since the session was made, and what they said: others have taken their nodes.
+    #[must_use]
+    pub fn fallbacks(&self) -> &[Fallback] {
+        &self.fallbacks
     }
 
     /// Kernels of the shape used last.
@@ -222,7 +237,12 @@ impl Session {
             memory_limit: self.memory_limit.saturating_sub(total(self.memory_use())),
             observe: true,
         };
-        layers::run(&mut preparer.prepare(&self.model, &types)?, &self.model, inputs)
+        layers::run(
+            &mut preparer.prepare(&self.model, &types)?,
+            &self.model,
+            self.operators,
+            inputs,
+        )
     }
 
     /// Copies inputs that do not lie on an element's boundary.
@@ -260,41 +280,6 @@ impl Session {
         match ports.iter().zip(views.iter()).find(|(_, view)| view.is_none()) {
             Some((port, _)) => Err(wrong(&port.name, "is missing")),
             None => Ok(ports.len()),
-        }
-    }
-
-    /// Runs inputs in the model's order; what ran is the first of `prepared` then.
-    fn run_ordered(&mut self, inputs: &Ordered<'_>) -> Result<(), SessionError> {
-        let inputs = inputs.as_slice();
-        match self.prepared.iter().position(|prepared| prepared.is_for(inputs)) {
-            Some(index) => self.prepared[..=index].rotate_right(1),
-            None => {
-                let prepared = self.prepare(inputs)?;
-                self.prepared.insert(0, prepared);
-            }
-        }
-        match self.prepared.first_mut() {
-            Some(prepared) => prepared.run(&self.model, inputs),
-            None => Ok(()),
-        }
-    }
-
-    /// Prepares a shape in what is left of the memory limit; shapes used longest ago give way.
-    fn prepare(&mut self, inputs: &[TensorView<'_>]) -> Result<Prepared, SessionError> {
-        let types: Vec<_> = inputs.iter().map(|view| (view.dtype(), view.shape())).collect();
-        self.prepared.truncate(self.shapes_kept - 1);
-        loop {
-            let held = total(self.memory_use());
-            let preparer = Preparer {
-                backends: &self.backends,
-                operators: self.operators,
-                memory_limit: self.memory_limit.saturating_sub(held),
-                observe: false,
-            };
-            match preparer.prepare(&self.model, &types) {
-                Err(SessionError::Core(CoreError::TooLarge { .. })) if self.prepared.pop().is_some() => {}
-                result => return result,
-            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! Bundles through the session: what is checked when loading and running, golden vectors, pipeline and cascade.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use sanderling_bundle::{Manifest, PostStep, RuntimeVersion};
+use sanderling_bundle::{BundleBuilder, Manifest, PostStep, RuntimeVersion};
 use sanderling_session::cascade::{CacheConfig, CascadeConfig};
 use sanderling_session::{
     CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded,
-    Input, ModelBytes, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError, SessionOptions, Source,
-    Tensor, TensorView,
+    Input, ModelBytes, NUMERICS, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError,
+    SessionOptions, Source, Tensor, TensorView,
 };
 use sanderling_support::bundle;
 use std::cell::RefCell;
@@ -149,6 +149,11 @@ fn what_a_bundle_needs_is_checked_first() {
         None,
     );
     assert!(matches!(load(&needs), Err(SessionError::NeedsRuntime { .. })));
+    let mut later = BundleBuilder::new(manifest());
+    let later = later.numerics(NUMERICS + 1).finish().unwrap();
+    let refused = load(&later).err().unwrap();
+    assert_eq!(refused.code(), "NeedsNumerics");
+    assert!(refused.to_string().contains("numerics version 2"), "{refused}");
     let operators = vec!["ai.onnx:MatMul".to_string(), "acme:Fold".to_string()];
     let lacks = bundle(
         Manifest {

@@ -80,6 +80,32 @@ fn digests_are_equal_by_all_instructions() {
     assert!(all.iter().all(|digests| *digests == all[0]));
 }
 
+/// Integers by way of a float constant: `pow` of a library is nobody's promise.
+#[test]
+fn a_float_constant_is_no_exact_input() {
+    let mut build = Build(Graph::default());
+    let x = build.0.add_value(Value {
+        name: "x".into(),
+        ty: Some(TensorType::fixed(DType::I32, &[4])),
+        constant: None,
+    });
+    build.0.inputs.push(x);
+    let exponent = build
+        .0
+        .add_constant("exponent", Tensor::from_slice(&[], &[0.5f32]).unwrap());
+    let negated = build.node("", "Neg", &[x], "negated");
+    let square = build.node("", "Mul", &[negated, x], "square");
+    let power = build.node("", "Pow", &[x, exponent], "power");
+    let sum = build.node("", "Add", &[square, power], "sum");
+    build.0.outputs.push(sum);
+    build.0.check().unwrap();
+    let mut session = Session::from_graph(build.0, &SessionOptions::default()).unwrap();
+    let x = Tensor::from_slice(&[4], &[4i32, 9, 16, 26]).unwrap();
+    let layers = session.layers(&[("x", x.view())]).unwrap();
+    let has: Vec<bool> = layers.iter().map(|layer| layer.digest.is_some()).collect();
+    assert_eq!(has, [true, true, false, false], "{layers:?}");
+}
+
 #[test]
 fn layers_refuse_what_a_run_refuses() {
     let mut session = Session::from_graph(graph(), &SessionOptions::default()).unwrap();

@@ -1,7 +1,7 @@
 //! What the caller hands over: pointers and lengths become slices, text and views; null becomes an error.
 
-use crate::error::{Failure, Status};
 use crate::session::Tensor;
+use sanderling_app::{AppError, Kind};
 use sanderling_session::{DType, TensorView};
 use std::ffi::{CStr, CString, c_char};
 
@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString, c_char};
 pub(crate) unsafe fn views<'a>(
     tensors: *const Tensor,
     count: usize,
-) -> Result<Vec<(&'a str, TensorView<'a>)>, Failure> {
+) -> Result<Vec<(&'a str, TensorView<'a>)>, AppError> {
     // SAFETY: as the caller vouches.
     let tensors = unsafe { slice(tensors, count, "the list of inputs")? };
     let view = |(index, tensor): (usize, &Tensor)| {
@@ -30,12 +30,10 @@ pub(crate) unsafe fn views<'a>(
             )
         };
         let dtype = DType::from_code(tensor.dtype).ok_or_else(|| {
-            Failure::argument(format!("{what} '{name}': there is no dtype {}", tensor.dtype))
+            AppError::argument(format!("{what} '{name}': there is no dtype {}", tensor.dtype))
         })?;
-        let view = TensorView::new(dtype, shape, data).map_err(|error| Failure {
-            status: Status::Input,
-            message: format!("{what} '{name}': {error}"),
-        })?;
+        let view = TensorView::new(dtype, shape, data)
+            .map_err(|error| AppError::new(Kind::Input, format!("{what} '{name}': {error}")))?;
         Ok((name, view))
     };
     tensors.iter().enumerate().map(view).collect()
@@ -45,12 +43,12 @@ pub(crate) unsafe fn views<'a>(
 ///
 /// # Safety
 /// `data` is null or valid for reading `length` elements for as long as the call takes.
-pub(crate) unsafe fn slice<'a, T>(data: *const T, length: usize, what: &str) -> Result<&'a [T], Failure> {
+pub(crate) unsafe fn slice<'a, T>(data: *const T, length: usize, what: &str) -> Result<&'a [T], AppError> {
     match (data.is_null(), length) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Failure::argument(format!("{what} is null and {length} long"))),
+        (true, _) => Err(AppError::argument(format!("{what} is null and {length} long"))),
         _ if !data.is_aligned() || length > isize::MAX as usize / size_of::<T>().max(1) => Err(
-            Failure::argument(format!("{what} cannot be {length} long, or lies askew")),
+            AppError::argument(format!("{what} cannot be {length} long, or lies askew")),
         ),
         // SAFETY: not null, aligned, of a possible length; the rest the caller vouches for.
         _ => Ok(unsafe { std::slice::from_raw_parts(data, length) }),
@@ -61,37 +59,48 @@ pub(crate) unsafe fn slice<'a, T>(data: *const T, length: usize, what: &str) -> 
 ///
 /// # Safety
 /// `string` is null or ends in zero, and lives as long as the call.
-pub(crate) unsafe fn text<'a>(string: *const c_char, what: &str) -> Result<&'a str, Failure> {
+pub(crate) unsafe fn text<'a>(string: *const c_char, what: &str) -> Result<&'a str, AppError> {
     if string.is_null() {
-        return Err(Failure::argument(format!("{what} is null")));
+        return Err(AppError::argument(format!("{what} is null")));
     }
     // SAFETY: as the caller vouches.
     let string = unsafe { CStr::from_ptr(string) };
     string
         .to_str()
-        .map_err(|_| Failure::argument(format!("{what} is not UTF-8")))
+        .map_err(|_| AppError::argument(format!("{what} is not UTF-8")))
 }
 
 /// Writes to a place of the caller's.
 ///
 /// # Safety
 /// `to` is null or valid for writing.
-pub(crate) unsafe fn write<T>(to: *mut T, value: T, what: &str) -> Result<(), Failure> {
+pub(crate) unsafe fn write<T>(to: *mut T, value: T, what: &str) -> Result<(), AppError> {
     if to.is_null() {
-        return Err(Failure::argument(format!("the place for the {what} is null")));
+        return Err(AppError::argument(format!("the place for the {what} is null")));
     }
     // SAFETY: not null; the rest the caller vouches for.
     unsafe { to.write(value) };
     Ok(())
 }
 
+/// Nulls a pointer of the caller's, so that nothing is freed that was not given.
+///
+/// # Safety
+/// `to` is null or valid for writing a pointer.
+pub(crate) unsafe fn clear<T>(to: *mut *mut T) {
+    if !to.is_null() {
+        // SAFETY: not null; the rest the caller vouches for.
+        unsafe { to.write(std::ptr::null_mut()) };
+    }
+}
+
 /// Gives the caller a box.
 ///
 /// # Safety
 /// `to` is null or valid for writing a pointer.
-pub(crate) unsafe fn give<T>(to: *mut *mut T, value: T, what: &str) -> Result<(), Failure> {
+pub(crate) unsafe fn give<T>(to: *mut *mut T, value: T, what: &str) -> Result<(), AppError> {
     if to.is_null() {
-        return Err(Failure::argument(format!("the place for the {what} is null")));
+        return Err(AppError::argument(format!("the place for the {what} is null")));
     }
     // SAFETY: not null; the rest the caller vouches for.
     unsafe { to.write(Box::into_raw(Box::new(value))) };

@@ -1,8 +1,8 @@
 //! Status codes, errors, and the guard that every function runs in.
 
-use sanderling_session::SessionError;
+use crate::border::c_string;
+use sanderling_app::{AppError, Kind, guarded};
 use std::ffi::{CString, c_char};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How a call went.
 #[repr(C)]
@@ -24,6 +24,12 @@ pub enum Status {
     File = 6,
     /// A fault of ours: please report it with the message.
     Internal = 7,
+    /// The state folder of an updater (in use, of another fleet, without its key), or its enrolment.
+    State = 9,
+    /// There is no intact model: neither in a slot nor from the factory.
+    NoModel = 10,
+    /// More memory than the limit allows.
+    TooLarge = 11,
 }
 
 /// What went wrong, in words.
@@ -31,34 +37,19 @@ pub struct Error {
     message: CString,
 }
 
-/// An error on its way out.
-pub(crate) struct Failure {
-    pub(crate) status: Status,
-    pub(crate) message: String,
-}
-
-impl Failure {
-    pub(crate) fn argument(message: impl Into<String>) -> Self {
-        Self {
-            status: Status::Argument,
-            message: message.into(),
-        }
-    }
-}
-
-impl From<SessionError> for Failure {
-    fn from(error: SessionError) -> Self {
-        let status = match &error {
-            SessionError::InputName { .. }
-            | SessionError::InputType { .. }
-            | SessionError::InputValue { .. }
-            | SessionError::Pipeline { .. } => Status::Input,
-            SessionError::Core(_) => Status::Run,
-            _ => Status::Bundle,
-        };
-        Self {
-            status,
-            message: error.to_string(),
+impl From<Kind> for Status {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Argument => Self::Argument,
+            Kind::Bundle => Self::Bundle,
+            Kind::Input => Self::Input,
+            Kind::Run => Self::Run,
+            Kind::Busy => Self::Busy,
+            Kind::File => Self::File,
+            Kind::State => Self::State,
+            Kind::NoModel => Self::NoModel,
+            Kind::TooLarge => Self::TooLarge,
+            _ => Self::Internal,
         }
     }
 }
@@ -85,28 +76,22 @@ pub unsafe extern "C" fn sanderling_error_free(error: *mut Error) {
     }
 }
 
-/// Runs a function's work; a panic of it ends here.
+/// Runs a function's work; a panic of it ends here. The place for an error is null where there is none.
 ///
 /// # Safety
 /// `error` is null or valid for writing a pointer.
-pub(crate) unsafe fn guard(error: *mut *mut Error, work: impl FnOnce() -> Result<(), Failure>) -> Status {
-    let failure = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => return Status::Ok,
-        Ok(Err(failure)) => failure,
-        Err(panic) => {
-            let words = panic.downcast_ref::<String>().cloned();
-            let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            Failure {
-                status: Status::Internal,
-                message: format!("a fault of the library: {}", words.unwrap_or_default()),
-            }
-        }
+pub(crate) unsafe fn guard(error: *mut *mut Error, work: impl FnOnce() -> Result<(), AppError>) -> Status {
+    if !error.is_null() {
+        // SAFETY: the caller vouches that it can be written.
+        unsafe { error.write(std::ptr::null_mut()) };
+    }
+    let Err(failure) = guarded(work) else {
+        return Status::Ok;
     };
     if !error.is_null() {
-        // A C string ends at its first zero byte.
-        let message = CString::new(failure.message.replace('\0', " ")).unwrap_or_default();
+        let message = c_string(&failure.message);
         // SAFETY: the caller vouches that it can be written.
         unsafe { error.write(Box::into_raw(Box::new(Error { message }))) };
     }
-    failure.status
+    failure.kind.into()
 }

@@ -13,14 +13,22 @@
 mod border;
 mod error;
 mod session;
+mod updater;
 
 pub use error::{Error, Status, sanderling_error_free, sanderling_error_message};
 pub use session::{
-    Answer, Options, Port, Session, Tensor, sanderling_session_answer, sanderling_session_free,
-    sanderling_session_hash, sanderling_session_input, sanderling_session_input_count,
+    Answer, Options, Port, Session, Tensor, sanderling_session_answer, sanderling_session_answer_image,
+    sanderling_session_free, sanderling_session_hash, sanderling_session_input,
+    sanderling_session_input_count, sanderling_session_label, sanderling_session_label_count,
     sanderling_session_open, sanderling_session_open_file, sanderling_session_output,
     sanderling_session_output_count, sanderling_session_result, sanderling_session_run,
     sanderling_string_free,
+};
+pub use updater::{
+    Request, Updater, UpdaterOptions, sanderling_updater_answer, sanderling_updater_body,
+    sanderling_updater_check_in, sanderling_updater_end, sanderling_updater_failed, sanderling_updater_free,
+    sanderling_updater_line, sanderling_updater_open, sanderling_updater_respond, sanderling_updater_rest,
+    sanderling_updater_session, sanderling_updater_state, sanderling_updater_step, sanderling_updater_wait,
 };
 
 use std::ffi::{CStr, c_char};

@@ -1,12 +1,11 @@
 //! A model, ready to run.
 
-use crate::border::{c_string, give, slice, text, views, write};
-use crate::error::{Error, Failure, Status, guard};
-use sanderling_bundle::PostStep;
-use sanderling_session::{Input, ModelBytes, Pipeline, PortInfo, SessionOptions, Tensor as Owned};
-use std::cell::UnsafeCell;
-use std::ffi::{CString, c_char, c_void};
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::border::{c_string, clear, give, slice, text, views, write};
+use crate::error::{Error, Status, guard};
+use sanderling_app::{AppError, Kind, Model, ModelOptions};
+use sanderling_session::{ImageRgb, PortInfo, Tensor as Owned};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// How a model runs; zero for a field's default.
 #[repr(C)]
@@ -54,7 +53,7 @@ pub struct Tensor {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Answer {
-    /// The label; lent until the session's next call or its end.
+    /// The label; lent until the session's next answer or its end.
     pub label: *const c_char,
     /// Score of the best label, 0 to 1 for probabilities; 1 for an answer by rule.
     pub confidence: f32,
@@ -64,12 +63,26 @@ pub struct Answer {
     pub below_threshold: bool,
 }
 
+impl Answer {
+    /// With a label that is lent.
+    pub(crate) fn of(found: &sanderling_session::Answer, label: &CStr) -> Self {
+        Self {
+            label: label.as_ptr(),
+            confidence: found.confidence,
+            rule: found.rule,
+            below_threshold: found.below_threshold,
+        }
+    }
+}
+
 /// A model, ready to run. For one thread at a time.
 pub struct Session {
-    busy: AtomicBool,
-    inner: UnsafeCell<Inner>,
+    model: Arc<Model>,
     inputs: Vec<Declared>,
     outputs: Vec<Declared>,
+    labels: Vec<CString>,
+    /// What the last call lent.
+    lent: Mutex<Lent>,
 }
 
 /// A port in C's words.
@@ -79,60 +92,40 @@ struct Declared {
     shape: Vec<i64>,
 }
 
-enum Model {
-    /// A bundle that says how files become answers.
-    Pipeline(Box<Pipeline>),
-    /// Any other model.
-    Plain(Box<sanderling_session::Session>),
-}
-
-struct Inner {
-    model: Model,
+#[derive(Default)]
+struct Lent {
     /// Of the last run: name, tensor.
     results: Vec<(CString, Owned)>,
     label: CString,
 }
 
-impl Model {
-    fn session(&mut self) -> &mut sanderling_session::Session {
-        match self {
-            Self::Pipeline(pipeline) => pipeline.session_mut(),
-            Self::Plain(session) => session,
+impl Session {
+    pub(crate) fn new(model: Arc<Model>) -> Self {
+        let declared = |ports: &[PortInfo]| ports.iter().map(Declared::new).collect();
+        Self {
+            inputs: declared(model.inputs()),
+            outputs: declared(model.outputs()),
+            labels: model.labels().iter().map(|label| c_string(label)).collect(),
+            model,
+            lent: Mutex::default(),
         }
     }
-}
 
-/// Exclusive use of a session for the length of a call.
-struct Use<'a>(&'a Session);
-
-impl<'a> Use<'a> {
     /// # Safety
     /// `session` is null or a session that was not freed.
-    unsafe fn begin(session: *const Session) -> Result<Self, Failure> {
+    unsafe fn of<'a>(session: *const Self) -> Result<&'a Self, AppError> {
         // SAFETY: the caller vouches for it.
-        let session = unsafe { session.as_ref::<'a>() };
-        let session = session.ok_or_else(|| Failure::argument("the session is null"))?;
-        match session
-            .busy
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-        {
-            Ok(_) => Ok(Self(session)),
-            Err(_) => Err(Failure {
-                status: Status::Busy,
-                message: "another thread is using this session: a session is for one thread at a time".into(),
-            }),
-        }
+        unsafe { session.as_ref() }.ok_or_else(|| AppError::argument("the session is null"))
     }
 
-    fn inner(&mut self) -> &mut Inner {
-        // SAFETY: `busy` was false and is true while this lives, so nobody else has it.
-        unsafe { &mut *self.0.inner.get() }
-    }
-}
-
-impl Drop for Use<'_> {
-    fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
+    /// What is lent is held through a call that changes it, so that two threads cannot.
+    fn lent(&self) -> Result<MutexGuard<'_, Lent>, AppError> {
+        self.lent.try_lock().map_err(|_| {
+            AppError::new(
+                Kind::Busy,
+                "another thread is using this session: a session is for one thread at a time",
+            )
+        })
     }
 }
 
@@ -152,10 +145,11 @@ pub unsafe extern "C" fn sanderling_session_open(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(session);
             let bytes = slice(bundle, length, "the bundle")?;
             give(
                 session,
-                open(ModelBytes::copy_of(bytes), options.as_ref())?,
+                Session::new(Arc::new(Model::open(bytes, chosen(options))?)),
                 "session",
             )
         })
@@ -176,12 +170,10 @@ pub unsafe extern "C" fn sanderling_session_open_file(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(session);
             let path = text(path, "the path")?;
-            let bytes = ModelBytes::read(path).map_err(|error| Failure {
-                status: Status::File,
-                message: format!("{path}: {error}"),
-            })?;
-            give(session, open(bytes, options.as_ref())?, "session")
+            let model = Model::open_file(path.as_ref(), chosen(options))?;
+            give(session, Session::new(Arc::new(model)), "session")
         })
     }
 }
@@ -271,21 +263,22 @@ pub unsafe extern "C" fn sanderling_session_run(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
-            let mut using = Use::begin(session)?;
+            let session = Session::of(session)?;
+            let mut lent = session.lent()?;
             let inputs = views(inputs, count)?;
-            let inner = using.inner();
-            inner.results.clear();
-            let outputs = inner.model.session().run(&inputs)?;
-            let results = outputs
-                .iter()
-                .map(|(name, view)| (c_string(name), view.to_tensor()));
-            inner.results = results.collect();
+            lent.results.clear();
+            lent.results = session.model.run(&inputs, |outputs| {
+                let outputs = outputs.iter();
+                outputs
+                    .map(|(name, view)| (c_string(name), view.to_tensor()))
+                    .collect()
+            })?;
             Ok(())
         })
     }
 }
 
-/// Lends an output of the last run, until the session's next call or its end.
+/// Lends an output of the last run, until the session's next run or its end: all of a run's outputs can be held at one time.
 ///
 /// # Safety
 /// `session` is null or a session that was not freed; `tensor` and `error` are null or valid for writing.
@@ -299,15 +292,15 @@ pub unsafe extern "C" fn sanderling_session_result(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
-            let mut using = Use::begin(session)?;
-            let results = &using.inner().results;
+            let lent = Session::of(session)?.lent()?;
+            let results = &lent.results;
             let (name, found) = results.get(index).ok_or_else(|| {
-                Failure::argument(format!(
+                AppError::argument(format!(
                     "there is no output {index}: the last run gave {}",
                     results.len()
                 ))
             })?;
-            let lent = Tensor {
+            let found = Tensor {
                 name: name.as_ptr(),
                 dtype: i32::from(found.dtype().code()),
                 rank: found.shape().len(),
@@ -315,7 +308,7 @@ pub unsafe extern "C" fn sanderling_session_result(
                 data: found.bytes().as_ptr().cast(),
                 bytes: found.bytes().len(),
             };
-            write(tensor, lent, "tensor")
+            write(tensor, found, "tensor")
         })
     }
 }
@@ -336,25 +329,65 @@ pub unsafe extern "C" fn sanderling_session_answer(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
-            let mut using = Use::begin(session)?;
+            let session = Session::of(session)?;
+            let mut lent = session.lent()?;
             let bytes = slice(bytes, length, "the file")?;
-            let inner = using.inner();
-            let Model::Pipeline(pipeline) = &mut inner.model else {
-                return Err(Failure::argument(
-                    "the bundle does not say how a file becomes an answer: run it on tensors",
-                ));
-            };
-            let found = pipeline.answer(&Input::Bytes(bytes), Some(1))?;
-            inner.label = c_string(&found.label);
-            let lent = Answer {
-                label: inner.label.as_ptr(),
-                confidence: found.confidence,
-                rule: found.rule,
-                below_threshold: found.below_threshold,
-            };
-            write(answer, lent, "answer")
+            let found = session.model.answer(bytes, Some(1))?;
+            lent.label = c_string(&found.label);
+            write(answer, Answer::of(&found, &lent.label), "answer")
         })
     }
+}
+
+/// Answers an image by the bundle's own pre- and post-processing: `width` × `height` pixels of 8-bit red, green and blue, row by row
+/// without gaps, `length` bytes in all.
+///
+/// # Safety
+/// As for `sanderling_session_answer`, `rgb` being the bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sanderling_session_answer_image(
+    session: *mut Session,
+    width: usize,
+    height: usize,
+    rgb: *const u8,
+    length: usize,
+    answer: *mut Answer,
+    error: *mut *mut Error,
+) -> Status {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        guard(error, || {
+            let session = Session::of(session)?;
+            let mut lent = session.lent()?;
+            let rgb = slice(rgb, length, "the image")?;
+            let found = session
+                .model
+                .answer_image(ImageRgb { width, height, rgb }, Some(1))?;
+            lent.label = c_string(&found.label);
+            write(answer, Answer::of(&found, &lent.label), "answer")
+        })
+    }
+}
+
+/// Number of labels of a classifier; 0 for null, and where the bundle has none.
+///
+/// # Safety
+/// `session` is null or a session that was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sanderling_session_label_count(session: *const Session) -> usize {
+    // SAFETY: as the caller vouches; the list does not change.
+    unsafe { session.as_ref() }.map_or(0, |session| session.labels.len())
+}
+
+/// The label of an index of the scores, lent until the session is freed; null past the last.
+///
+/// # Safety
+/// As for `sanderling_session_label_count`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sanderling_session_label(session: *const Session, index: usize) -> *const c_char {
+    // SAFETY: as the caller vouches; the list does not change.
+    let label = unsafe { session.as_ref() }.and_then(|session| session.labels.get(index));
+    label.map_or(std::ptr::null(), |label| label.as_ptr())
 }
 
 /// Runs the model and gives the digests of its integer layers, as JSON that `sanderling hash --against` reads. Free it
@@ -373,30 +406,14 @@ pub unsafe extern "C" fn sanderling_session_hash(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
-            let mut using = Use::begin(session)?;
-            let inputs = views(inputs, count)?;
-            let layers = using.inner().model.session().layers(&inputs)?;
-            let digest = |digest: [u8; 32]| {
-                digest
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-            };
-            let rows = layers.iter().map(|layer| {
-                serde_json::json!({
-                    "value": layer.value,
-                    "operator": layer.operator,
-                    "type": layer.ty.to_string(),
-                    "digest": layer.digest.map(digest),
-                })
-            });
-            let report = serde_json::json!({
-                "model": "",
-                "instructions": sanderling_session::Best::detect().name(),
-                "layers": rows.collect::<Vec<_>>(),
-                "integer_layers": layers.iter().filter(|layer| layer.digest.is_some()).count(),
-            });
-            write(json, c_string(&report.to_string()).into_raw(), "json")
+            clear(json);
+            let session = Session::of(session)?;
+            let _lent = session.lent()?;
+            if json.is_null() {
+                return Err(AppError::argument("the place for the json is null"));
+            }
+            let report = session.model.hash(&views(inputs, count)?)?;
+            write(json, c_string(&report).into_raw(), "json")
         })
     }
 }
@@ -413,37 +430,15 @@ pub unsafe extern "C" fn sanderling_string_free(string: *mut c_char) {
     }
 }
 
-fn open(bytes: ModelBytes, options: Option<&Options>) -> Result<Session, Failure> {
-    let given = options.copied().unwrap_or_default();
-    let mut wanted = SessionOptions {
-        threads: given.threads.clamp(1, 1024),
-        ..SessionOptions::default()
-    };
-    if given.memory_limit > 0 {
-        wanted.memory_limit = given.memory_limit;
+/// # Safety
+/// `options` is null or valid for reading.
+pub(crate) unsafe fn chosen(options: *const Options) -> ModelOptions {
+    // SAFETY: as the caller vouches.
+    let given = unsafe { options.as_ref() }.copied().unwrap_or_default();
+    ModelOptions {
+        threads: given.threads,
+        memory_limit: given.memory_limit,
     }
-    let session = sanderling_session::Session::from_bundle(bytes, &wanted)?;
-    let declared = |ports: &[PortInfo]| ports.iter().map(Declared::new).collect();
-    let (inputs, outputs) = (declared(session.inputs()), declared(session.outputs()));
-    let classifies = session.manifest().is_some_and(|manifest| {
-        let mut steps = manifest.post.iter();
-        steps.any(|post| matches!(post.step, PostStep::Classification(_)))
-    });
-    let model = if classifies {
-        Model::Pipeline(Box::new(Pipeline::new(session)?))
-    } else {
-        Model::Plain(Box::new(session))
-    };
-    Ok(Session {
-        busy: AtomicBool::new(false),
-        inner: UnsafeCell::new(Inner {
-            model,
-            results: Vec::new(),
-            label: CString::default(),
-        }),
-        inputs,
-        outputs,
-    })
 }
 
 impl Declared {
@@ -465,13 +460,13 @@ unsafe fn describe(
     index: usize,
     port: *mut Port,
     list: impl Fn(&Session) -> &Vec<Declared>,
-) -> Result<(), Failure> {
+) -> Result<(), AppError> {
     // SAFETY: as the caller vouches; the lists do not change.
-    let session = unsafe { session.as_ref() }.ok_or_else(|| Failure::argument("the session is null"))?;
+    let session = unsafe { Session::of(session) }?;
     let list = list(session);
     let found = list
         .get(index)
-        .ok_or_else(|| Failure::argument(format!("there is no number {index}: there are {}", list.len())))?;
+        .ok_or_else(|| AppError::argument(format!("there is no number {index}: there are {}", list.len())))?;
     let lent = Port {
         name: found.name.as_ptr(),
         dtype: found.dtype,

@@ -79,6 +79,27 @@ static void check_answer(SanderlingSession *session) {
     CHECK(sanderling_session_answer(session, (const uint8_t *)VALUES, sizeof VALUES, &answer, NULL) == SANDERLING_STATUS_OK);
     CHECK(strcmp(answer.label, "right") == 0 && answer.confidence > 0.88f && !answer.rule);
     FAILS(sanderling_session_answer(session, (const uint8_t *)VALUES, 3, &answer, &error), SANDERLING_STATUS_INPUT, "3 bytes");
+    // The toy model takes no pictures, and says so; what the last answer lent is still there.
+    static const uint8_t RGB[12] = {0};
+    FAILS(sanderling_session_answer_image(session, 2, 2, RGB, 12, &answer, &error), SANDERLING_STATUS_INPUT, "this is an image");
+    FAILS(sanderling_session_answer_image(session, 2, 2, NULL, 12, &answer, &error), SANDERLING_STATUS_ARGUMENT, "the image is null");
+    CHECK(strcmp(answer.label, "right") == 0);
+    CHECK(sanderling_session_label_count(session) == 2 && sanderling_session_label_count(NULL) == 0);
+    CHECK(strcmp(sanderling_session_label(session, 1), "right") == 0 && sanderling_session_label(session, 2) == NULL);
+}
+
+// Whatever was in the caller's pointers is nulled, so that freeing after any outcome is sound.
+static void check_pointers(const char *whole, const char *cut) {
+    SanderlingSession *session = (SanderlingSession *)&failures;
+    SanderlingError *error = (SanderlingError *)&failures;
+    CHECK(sanderling_session_open_file(cut, NULL, &session, &error) == SANDERLING_STATUS_BUNDLE);
+    CHECK(session == NULL && error != NULL);
+    sanderling_error_free(error);
+    error = (SanderlingError *)&failures;
+    CHECK(sanderling_session_open_file(whole, NULL, &session, &error) == SANDERLING_STATUS_OK && error == NULL);
+    sanderling_session_free(session);
+    SanderlingOptions small = {1, 100};
+    FAILS(sanderling_session_open_file(whole, &small, &session, &error), SANDERLING_STATUS_TOO_LARGE, "raise the limit");
 }
 
 static void check_hash(SanderlingSession *session) {
@@ -180,6 +201,7 @@ int main(int argc, char **argv) {
     check_bad_inputs(session);
     check_threads(session);
     check_bad_bundles(argv[2], bytes, length);
+    check_pointers(argv[1], argv[2]);
     // Null is fine where something is freed or counted.
     sanderling_session_free(NULL);
     sanderling_error_free(NULL);

@@ -15,7 +15,6 @@ fn the_header_is_that_of_the_sources() {
     cbindgen::Builder::new()
         .with_crate(here())
         .with_config(config)
-        .with_src(here().join("src/error.rs"))
         .generate()
         .unwrap()
         .write(&mut made);
@@ -97,6 +96,29 @@ fn c_programs_do_what_they_should_and_leak_nothing() {
         answer.starts_with("right ") || answer.starts_with("left "),
         "{answer}"
     );
+    under_valgrind(|command| command.arg(&border).args([&whole, &cut]));
+    let updater = compile("updater.c", folder.path(), &library);
+    let enrolment = sanderling_wire::EnrolmentString {
+        server: "http://127.0.0.1:1".to_string(),
+        token: "nobody listens there".to_string(),
+        image_root: sanderling_wire::Digest([1; 32]),
+        director_root: sanderling_wire::Digest([2; 32]),
+        tls_ca: None,
+    };
+    // A state folder belongs to one run.
+    let arguments = |state: &str| {
+        [
+            folder.path().join(state).into_os_string(),
+            enrolment.to_string().into(),
+            whole.clone().into_os_string(),
+        ]
+    };
+    println!("{}", run(Command::new(&updater).args(arguments("state"))));
+    under_valgrind(|command| command.arg(&updater).args(arguments("watched")));
+}
+
+/// Runs a program under valgrind: nothing may leak.
+fn under_valgrind(program: impl FnOnce(&mut Command) -> &mut Command) {
     let valgrind = [
         "--quiet",
         "--error-exitcode=9",
@@ -106,10 +128,7 @@ fn c_programs_do_what_they_should_and_leak_nothing() {
     ];
     match Command::new("valgrind").arg("--version").output() {
         Ok(_) => {
-            run(Command::new("valgrind")
-                .args(valgrind)
-                .arg(&border)
-                .args([&whole, &cut]));
+            run(program(Command::new("valgrind").args(valgrind)));
         }
         Err(_) if std::env::var_os("CI").is_none() => eprintln!("passed over: valgrind is not installed"),
         Err(error) => panic!("valgrind is not installed ({error}): `cargo xtask setup` installs it"),

@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod bench;
 pub(crate) mod completions;
+mod compute;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod files;

@@ -7,15 +7,21 @@
 use crate::engine::Engine;
 use crate::error::DaemonError;
 use crate::feed::Feed;
+use crate::infer::Api;
 use crate::log::AnswerLog;
 use crate::worker::{Cascade, CascadeOptions, Command, Pace, Parts, Worker};
-use sanderling_bundle::FORMAT_MAJOR;
 use sanderling_drivers::{DriverError, Handle, Host, Options};
-use sanderling_session::{RUNTIME_VERSION, operators};
-use sanderling_wire::{DeviceId, RuntimeInfo};
+use sanderling_serve::{ServeOptions, Server};
+use sanderling_session::SessionOptions;
+use sanderling_wire::DeviceId;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What a device does.
 #[derive(Debug, Clone)]
@@ -30,24 +36,37 @@ pub struct DaemonOptions {
     pub cascade: Option<CascadeOptions>,
     /// File that answers are appended to.
     pub answers: Option<PathBuf>,
+    /// Where the programs of this device ask the model that the agent has made active; none: nowhere.
+    pub inference: Option<ServeOptions>,
+    /// How models are loaded.
+    pub sessions: Sessions,
 }
 
-/// Version of the integer numerics (docs/numerics.md) that this build computes by.
-const NUMERICS: u16 = 1;
+/// How the sessions of a device run: each thread that loads models makes their options, and the backends in them,
+/// for itself.
+#[derive(Clone)]
+pub struct Sessions(Arc<dyn Fn() -> SessionOptions + Send + Sync>);
 
-/// What this build can run, with a limit on a model's memory in bytes (0: not stated).
-#[must_use]
-pub fn runtime_info(memory_limit: u64) -> RuntimeInfo {
-    RuntimeInfo {
-        version: (
-            RUNTIME_VERSION.major,
-            RUNTIME_VERSION.minor,
-            RUNTIME_VERSION.patch,
-        ),
-        numerics: NUMERICS,
-        bundle_format: FORMAT_MAJOR,
-        operators: operators(),
-        memory_limit,
+impl Sessions {
+    /// Options as `make` makes them.
+    pub fn new(make: impl Fn() -> SessionOptions + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn options(&self) -> SessionOptions {
+        (self.0)()
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new(SessionOptions::default)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions")
     }
 }
 
@@ -56,6 +75,7 @@ const AGENT: &str = "sanderling-agent";
 const WORKER: &str = "sanderling-serve";
 
 /// Told when a thread ends, however it ends, or somebody wants the device to stop.
+#[derive(PartialEq, Eq, Debug)]
 struct End;
 
 /// Says so when it is dropped: a panic drops it, too.
@@ -88,6 +108,9 @@ pub struct Daemon {
     agent_thread: JoinHandle<Result<(), DriverError>>,
     worker_thread: JoinHandle<()>,
     ends: (Sender<End>, Receiver<End>),
+    inference: Option<sanderling_serve::Running>,
+    /// How often the worker has gone round.
+    rounds: Arc<AtomicU64>,
 }
 
 impl Daemon {
@@ -103,13 +126,24 @@ impl Daemon {
             options.agent,
             Engine {
                 worker: worker.clone(),
+                sessions: options.sessions.clone(),
             },
         )?;
         let (device, handle) = (host.device(), host.handle());
         let feed = Feed::of_folders(&options.inputs, &device.0)?;
         let mut head = [0; 8];
         head.copy_from_slice(&device.0[..8]);
+        let queue = options.inference.as_ref().map_or(0, |inference| inference.queue);
+        let api = Api::new(worker.clone(), queue);
+        let rounds = Arc::default();
+        let inference = options.inference.map(|how| {
+            let running = Server::over(api.models.clone(), how).and_then(Server::start);
+            running.map_err(DaemonError::Inference)
+        });
         let parts = Parts {
+            api,
+            rounds: Arc::clone(&rounds),
+            sessions: options.sessions,
             handle: handle.clone(),
             commands,
             feed,
@@ -118,6 +152,7 @@ impl Daemon {
             log,
             seed: u64::from_le_bytes(head),
         };
+        let inference = inference.transpose()?;
         let ends = channel();
         let worker_thread = spawn(WORKER, &ends.0, move || Worker::new(parts).run())?;
         let agent_thread = spawn(AGENT, &ends.0, move || host.run())?;
@@ -128,6 +163,8 @@ impl Daemon {
             agent_thread,
             worker_thread,
             ends,
+            inference,
+            rounds,
         })
     }
 
@@ -159,12 +196,37 @@ impl Daemon {
         self.stop()
     }
 
+    /// As [`Self::wait`], and calls `alive` every now and then as long as the worker goes round: a supervisor's watchdog
+    /// hears from a device whose worker hangs no more.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
+    pub fn wait_alive(self, every: Duration, mut alive: impl FnMut()) -> Result<(), DaemonError> {
+        let mut seen = self.rounds.load(Ordering::Relaxed);
+        while self.ends.1.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            let now = self.rounds.load(Ordering::Relaxed);
+            if now != seen {
+                alive();
+            }
+            seen = now;
+        }
+        self.stop()
+    }
+
+    /// Where programs of this device ask over HTTP, where they do.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.inference.as_ref()?.address
+    }
+
     /// Stops: counts what was answered, puts telemetry on the disk.
     ///
     /// # Errors
     /// [`DaemonError::Died`] where a thread had ended by itself; [`DaemonError::Driver`] where the agent could not put
     /// its telemetry on the disk.
     pub fn stop(self) -> Result<(), DaemonError> {
+        // Requests under way are answered before the worker goes; new ones find nobody.
+        drop(self.inference);
         // The worker first: its last window goes to the agent. A worker that takes no command has ended.
         let ended = self.worker_thread.is_finished() | self.worker.send(Command::Stop).is_err();
         let worker = join(WORKER, self.worker_thread);
@@ -217,6 +279,7 @@ fn join<T>(name: &'static str, thread: JoinHandle<T>) -> Result<T, DaemonError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sanderling_app::runtime_info;
     use sanderling_wire::{Digest, EnrolmentString, HardwareId};
     use std::path::Path;
 
@@ -236,6 +299,8 @@ mod tests {
             pace: Pace::default(),
             cascade: None,
             answers: None,
+            inference: None,
+            sessions: Sessions::default(),
         })
         .unwrap()
     }

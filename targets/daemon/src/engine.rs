@@ -1,5 +1,6 @@
 //! The border to the agent: what it asks of models goes to the worker, its self-tests run here.
 
+use crate::daemon::Sessions;
 use crate::worker::{Command, Serve};
 use sanderling_agent::{Report, Running};
 use sanderling_drivers::{BellError, ModelFile, ModelHost, Models, words};
@@ -10,6 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 /// Hands models to the worker.
 pub(crate) struct Engine {
     pub(crate) worker: Sender<Command>,
+    pub(crate) sessions: Sessions,
 }
 
 /// Reads a model file from its start.
@@ -26,16 +28,16 @@ impl Read for FromStart<'_> {
 }
 
 /// Loads an image from the file that was verified.
-pub(crate) fn load(file: &ModelFile) -> Result<Session, String> {
+pub(crate) fn load(file: &ModelFile, options: &SessionOptions) -> Result<Session, String> {
     let length = usize::try_from(file.length()).map_err(|error| error.to_string())?;
     let bytes = ModelBytes::read_from(&mut FromStart(file, 0), length)
         .map_err(|error| format!("{}: {error}", file.path().display()))?;
-    Session::from_bundle(bytes, &SessionOptions::default()).map_err(|error| error.to_string())
+    Session::from_bundle(bytes, options).map_err(|error| error.to_string())
 }
 
 impl ModelHost for Engine {
     fn self_test(&mut self, model: &ModelFile) -> Result<(), String> {
-        let mut session = load(model)?;
+        let mut session = load(model, &self.sessions.options())?;
         let result = session.self_test().map_err(|error| error.to_string())?;
         if result.passed() {
             return Ok(());

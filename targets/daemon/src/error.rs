@@ -13,6 +13,17 @@ pub enum DaemonError {
     /// The cascade's endpoint.
     #[error(transparent)]
     Cascade(#[from] sanderling_serve::ServeError),
+    /// The API for the programs of this device.
+    #[error("the local inference API: {0}")]
+    Inference(sanderling_serve::ServeError),
+    /// A setting that cannot be meant.
+    #[error("{key}: {message}")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// Why, and what to do.
+        message: String,
+    },
     /// A folder of inputs that is not there.
     #[error("{}: there is no such folder of inputs; make it, or correct --inputs", path.display())]
     NoInputs {

@@ -11,19 +11,26 @@
 //! other image of a trial on the same input. When a trial begins it goes through the inputs it remembers, so that
 //! evidence does not have to wait for new ones.
 //!
-//! This is the only crate besides the commands in which agent and session meet.
+//! Programs of the device ask the same model over the Open Inference Protocol ([`DaemonOptions::inference`]), at a Unix
+//! socket or on loopback: their requests wait in the worker's own line, so that an update changes models between two of
+//! them, and they are counted and compared as files are.
+//!
+//! Besides the commands and [`sanderling_app`] this is the only crate in which agent and session meet.
 #![forbid(unsafe_code)]
 
 mod daemon;
 mod engine;
 mod error;
 pub mod feed;
+mod infer;
 mod log;
 mod recent;
-mod window;
+pub mod settings;
 mod worker;
 
-pub use daemon::{Daemon, DaemonOptions, Stopper, runtime_info};
+pub use daemon::{Daemon, DaemonOptions, Sessions, Stopper};
 pub use error::DaemonError;
 pub use log::AnswerLine;
+pub use sanderling_app::runtime_info;
+pub use settings::Settings;
 pub use worker::{CascadeOptions, Pace};

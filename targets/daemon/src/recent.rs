@@ -1,23 +1,7 @@
 //! The inputs answered last, each once, kept in memory on the device for the next trial.
 
-use sanderling_wire::RolloutId;
-use sha2::{Digest, Sha256};
+use sanderling_app::pairs::InputHash;
 use std::collections::{HashSet, VecDeque};
-
-/// Hash of an input's bytes.
-pub(crate) type InputHash = [u8; 32];
-
-/// The name of an input within a rollout: tells inputs apart, and says nothing of them to who lacks them.
-pub(crate) fn unit(rollout: RolloutId, input: &InputHash) -> u64 {
-    let salted = Sha256::new()
-        .chain_update(b"sanderling-pair-v1")
-        .chain_update(rollout.0.to_le_bytes())
-        .chain_update(input)
-        .finalize();
-    let mut head = [0; 8];
-    head.copy_from_slice(&salted[..8]);
-    u64::from_le_bytes(head)
-}
 
 /// A bounded memory of distinct inputs; the oldest makes room.
 pub(crate) struct Recent<T> {
@@ -66,10 +50,5 @@ mod tests {
         assert_eq!(recent.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [2, 3]);
         recent.add([1; 32], 1);
         assert_eq!(recent.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [3, 1]);
-    }
-
-    #[test]
-    fn units_differ_by_rollout() {
-        assert_ne!(unit(RolloutId(1), &[0; 32]), unit(RolloutId(2), &[0; 32]));
     }
 }

@@ -1,13 +1,16 @@
 //! The serving thread: owns the models, answers, compares, counts.
 
+use crate::daemon::Sessions;
 use crate::engine::load;
 use crate::feed::Feed;
+use crate::infer::Api;
 use crate::log::{AnswerLine, AnswerLog};
-use crate::recent::{InputHash, Recent, unit};
-use crate::window::{Counted, Window};
+use crate::recent::Recent;
 use sanderling_agent::Running;
+use sanderling_app::pairs::{InputHash, unit};
+use sanderling_app::window::{Counted, Window};
 use sanderling_drivers::{Handle, ModelFile, Models, Paired};
-use sanderling_serve::{HttpEndpoint, ServeError};
+use sanderling_serve::{HttpEndpoint, Job, ServeError};
 use sanderling_session::{
     Answer, CascadeAnswer, CascadeConfig, CascadePipeline, FileBlocks, Input, Pipeline, SessionError, Source,
     SystemHost,
@@ -16,6 +19,8 @@ use sanderling_wire::{Digest, Event, EventKind, PairedOutcome};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -76,6 +81,7 @@ impl Cascade {
 /// What the engine asks of the worker.
 pub(crate) enum Command {
     Serve(Box<Serve>),
+    Infer(Box<Job>),
     Stop,
 }
 
@@ -85,8 +91,10 @@ pub(crate) struct Serve {
 }
 
 /// The image that answers.
-struct Active {
-    image: Digest,
+pub(crate) struct Active {
+    pub(crate) image: Digest,
+    /// Name and version in its manifest.
+    pub(crate) name: (String, String),
     model: Model,
 }
 
@@ -107,6 +115,9 @@ struct Beside {
 
 /// What a worker needs.
 pub(crate) struct Parts {
+    pub(crate) api: Api,
+    pub(crate) rounds: Arc<AtomicU64>,
+    pub(crate) sessions: Sessions,
     pub(crate) handle: Handle,
     pub(crate) commands: Receiver<Command>,
     pub(crate) feed: Feed,
@@ -119,11 +130,11 @@ pub(crate) struct Parts {
 
 /// State of the serving thread.
 pub(crate) struct Worker {
-    parts: Parts,
-    active: Option<Active>,
+    pub(crate) parts: Parts,
+    pub(crate) active: Option<Active>,
     beside: Option<Beside>,
     recent: Recent<FileBlocks>,
-    window: Option<Window>,
+    pub(crate) window: Option<Window>,
     outcomes_since: Instant,
     cloud_is_away: bool,
 }
@@ -146,6 +157,7 @@ impl Worker {
     pub(crate) fn run(mut self) {
         let mut next = Instant::now();
         loop {
+            self.parts.rounds.fetch_add(1, Ordering::Relaxed);
             let busy = self
                 .beside
                 .as_ref()
@@ -161,6 +173,7 @@ impl Worker {
                     // The agent's thread waits for this; if it is gone, so is the reason to answer.
                     drop(serve.reply.send(outcome));
                 }
+                Ok(Command::Infer(job)) => self.infer(*job),
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -180,15 +193,17 @@ impl Worker {
         // The images before go on answering if this one does not load.
         let answer = models
             .answer
-            .map(|file| pipeline(&file).map(|pipeline| (file.digest(), pipeline)));
+            .map(|file| self.pipeline(&file).map(|pipeline| (file.digest(), pipeline)));
         let answer = answer.transpose()?;
         self.flush_outcomes();
         self.close_window();
         let before = self.active.take().map(|active| active.model);
         self.active = answer.map(|(image, pipeline)| Active {
             image,
+            name: name(&pipeline),
             model: self.model(before, pipeline),
         });
+        self.announce();
         self.beside = paired
             .zip(models.beside)
             .and_then(|(paired, file)| self.put_beside(&file, paired));
@@ -199,6 +214,11 @@ impl Worker {
         })
     }
 
+    fn pipeline(&self, file: &ModelFile) -> Result<Pipeline, String> {
+        let session = load(file, &self.parts.sessions.options())?;
+        Pipeline::new(session).map_err(|error| error.to_string())
+    }
+
     fn model(&self, before: Option<Model>, pipeline: Pipeline) -> Model {
         match &self.parts.cascade {
             None => Model::Alone(Box::new(pipeline)),
@@ -207,7 +227,7 @@ impl Worker {
     }
 
     fn put_beside(&self, file: &ModelFile, paired: Paired) -> Option<Beside> {
-        match pipeline(file) {
+        match self.pipeline(file) {
             Ok(pipeline) => {
                 let backlog = self.backlog(&pipeline);
                 Some(Beside {
@@ -257,7 +277,8 @@ impl Worker {
                 self.parts.log.write(&line(&path, &answer, active.image, micros));
                 let hash = hash(&blocks);
                 self.note_cloud(&answer);
-                self.compare(hash, &blocks, answer.local.as_ref().unwrap_or(&answer.answer));
+                let new = answer.local.as_ref().unwrap_or(&answer.answer);
+                self.compare(&hash, &Input::Ends(blocks.ends()), new);
                 self.recent.add(hash, blocks);
             }
             Err(error) if error.is_input() => window.rejected(),
@@ -294,14 +315,19 @@ impl Worker {
         }
     }
 
+    /// Whether an image runs beside.
+    pub(crate) fn compares(&self) -> bool {
+        self.beside.is_some()
+    }
+
     /// Runs the image beside on the same input and keeps whether both decide alike.
-    fn compare(&mut self, hash: InputHash, blocks: &FileBlocks, new: &Answer) {
+    pub(crate) fn compare(&mut self, hash: &InputHash, input: &Input<'_>, new: &Answer) {
         let Some(beside) = &mut self.beside else { return };
-        let unit = unit(beside.paired.rollout, &hash);
+        let unit = unit(beside.paired.rollout, hash);
         if beside.seen.len() >= MAX_UNITS || !beside.seen.insert(unit) {
             return;
         }
-        match beside.pipeline.answer(&Input::Ends(blocks.ends()), Some(1)) {
+        match beside.pipeline.answer(input, Some(1)) {
             Ok(old) => beside.paired.outcomes.push(PairedOutcome {
                 unit,
                 agree: old.label == new.label,
@@ -316,8 +342,9 @@ impl Worker {
             return;
         };
         let Some(active) = &mut self.active else { return };
-        match active.pipeline().answer(&Input::Ends(blocks.ends()), Some(1)) {
-            Ok(answer) => self.compare(hash, &blocks, &answer),
+        let input = Input::Ends(blocks.ends());
+        match active.pipeline().answer(&input, Some(1)) {
+            Ok(answer) => self.compare(&hash, &input, &answer),
             Err(error) => tracing::warn!(%error, "no answer to a remembered input"),
         }
     }
@@ -357,7 +384,7 @@ impl Worker {
 }
 
 impl Active {
-    fn pipeline(&mut self) -> &mut Pipeline {
+    pub(crate) fn pipeline(&mut self) -> &mut Pipeline {
         match &mut self.model {
             Model::Alone(pipeline) => pipeline,
             Model::Cascade(cascade) => cascade.pipeline_mut(),
@@ -372,8 +399,12 @@ impl Active {
     }
 }
 
-fn pipeline(file: &ModelFile) -> Result<Pipeline, String> {
-    Pipeline::new(load(file)?).map_err(|error| error.to_string())
+/// Name and version of a model.
+fn name(pipeline: &Pipeline) -> (String, String) {
+    let manifest = pipeline.session().manifest();
+    manifest.map_or_else(Default::default, |manifest| {
+        (manifest.name.clone(), manifest.version.clone())
+    })
 }
 
 /// The cascade for a pipeline. What the one before has learnt of the endpoint (breaker, retry budget, and cached answers
@@ -409,7 +440,7 @@ fn cascade(before: Option<Model>, pipeline: Pipeline, end: &Cascade, seed: u64) 
 }
 
 /// An answer without a cascade.
-fn of_device(answer: Answer) -> CascadeAnswer {
+pub(crate) fn of_device(answer: Answer) -> CascadeAnswer {
     CascadeAnswer {
         answer,
         local: None,
@@ -428,7 +459,7 @@ fn hash(blocks: &FileBlocks) -> InputHash {
         .into()
 }
 
-fn counted(answer: &CascadeAnswer, micros: u64) -> Counted {
+pub(crate) fn counted(answer: &CascadeAnswer, micros: u64) -> Counted {
     Counted {
         micros,
         confidence: answer.answer.confidence,

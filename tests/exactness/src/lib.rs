@@ -4,6 +4,11 @@
 //! Rust code. A backend's tests take [`vectors`], compute, and compare bytes.
 #![forbid(unsafe_code)]
 
+pub mod models;
+pub mod node;
+pub mod random;
+pub mod report;
+
 use sanderling_core::{Attribute, DType, Tensor};
 use serde::Deserialize;
 use std::collections::BTreeMap;

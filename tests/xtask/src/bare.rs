@@ -10,7 +10,8 @@ pub(crate) const TARGET: Target = Target {
 };
 /// What must build for it: what ARCHITECTURE.md marks no_std (`tests/tidy` compares them).
 const CRATES: &[&str] = &[
-    "bundle", "core", "simd", "kernels", "cpu", "wire", "trust", "slots", "agent",
+    "flat", "micro", "bundle", "core", "simd", "kernels", "cpu", "launch", "shaders", "wire", "trust",
+    "slots", "agent", "embedded",
 ];
 
 /// Builds them.

@@ -3,7 +3,7 @@
 //! Debian packages only when root on Debian (elsewhere a missing program is named); Python and npm packages in
 //! `.cache`, at pinned versions. Everything here may be run again and does nothing where nothing is missing.
 
-use crate::{Context, StepResult, aarch64, bare, run, wasm};
+use crate::{Context, StepResult, aarch64, android, bare, board, cuda, embedded, run, wasm};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,6 +16,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("valgrind", "valgrind"),
+    ("qemu-system-arm", "qemu-system-arm"),
+    ("qemu-system-riscv32", "qemu-system-misc"),
+    ("c++", "g++"),
 ];
 /// Python packages of the tests.
 const PYTHON: &[&str] = &[
@@ -24,6 +27,8 @@ const PYTHON: &[&str] = &[
     "onnxruntime==1.31.1",
     "pillow==13.0.0",
     "tokenizers==0.23.3",
+    "maturin==1.16.0",
+    "pytest==9.2.0",
 ];
 /// npm packages of the tests.
 const NPM: &[&str] = &[
@@ -38,10 +43,15 @@ pub(crate) fn all(cx: &Context) -> StepResult {
     fs::create_dir_all(cx.cache())
         .map_err(|error| format!("cannot make {}: {error}", cx.cache().display()))?;
     programs()?;
+    vulkan()?;
     bare::TARGET.install()?;
+    embedded::install()?;
     aarch64::install()?;
+    android::install()?;
     wasm::install(cx)?;
+    board::install(cx)?;
     python(cx)?;
+    cuda::install(cx)?;
     zoo(cx)?;
     npm(cx)
 }
@@ -68,13 +78,27 @@ fn programs() -> StepResult {
     }
 }
 
+/// A Vulkan driver: a GPU's, else Mesa's on the CPU.
+fn vulkan() -> StepResult {
+    let drivers = |folder: &str| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    let found = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+        .into_iter()
+        .any(drivers);
+    if found || !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    debian(&["mesa-vulkan-drivers", "libvulkan1"])
+}
+
+/// Whether this is root.
+pub(crate) fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
+
 /// Installs Debian packages, where that can be done.
 pub(crate) fn debian(packages: &[&str]) -> StepResult {
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|out| out.stdout.trim_ascii() == b"0");
-    if !(root && is_there("apt-get")) {
+    if !(is_root() && is_there("apt-get")) {
         return Err(format!(
             "the tests need {}: install them and run again",
             packages.join(", ")

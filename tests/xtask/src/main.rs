@@ -5,8 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod aarch64;
+mod android;
 mod bare;
+mod board;
+mod cuda;
+mod embedded;
+mod everywhere;
 mod install;
+mod ios;
+mod lines;
+mod python;
 mod steps;
 mod toolchain;
 mod wasm;
@@ -23,6 +31,9 @@ cargo xtask <command>
   test --only STEP[,STEP]   some steps alone; `cargo xtask steps` lists them
   setup         install what the tests need (Debian packages when root on Debian; pip, npm packages in .cache)
   steps         list the steps of `test`
+  android       make the AAR, in target/android, where there is an NDK; else say what is missing
+  everywhere    run the models that must run everywhere on every target, and print what they gave
+  deb           make the Debian packages of targets/jetson, in target/debian
   wasm          make the npm package and the page of examples/web, in target/npm
 ";
 
@@ -59,6 +70,15 @@ impl Context {
         self.cache().join("zoo")
     }
 
+    /// The native binary: what other targets are compared with. `SANDERLING_CLI` takes one that is built.
+    pub(crate) fn native(&self) -> Result<PathBuf, String> {
+        if let Some(built) = std::env::var_os("SANDERLING_CLI") {
+            return Ok(built.into());
+        }
+        run(&mut self.cargo(&["build", "--release", "--quiet"]))?;
+        Ok(self.target_folder().join("release/sanderling"))
+    }
+
     /// A command in the repository's folder, with the variables that tests read.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -66,6 +86,7 @@ impl Context {
             .current_dir(&self.root)
             .env("SANDERLING_ZOO", self.zoo())
             .env("SANDERLING_PYTHON", self.python())
+            .env("SANDERLING_GPU", "required")
             .env("SANDERLING_NODE_MODULES", self.cache().join("npm/node_modules"));
         command
     }
@@ -111,7 +132,13 @@ fn main() -> ExitCode {
     let result = match words.first() {
         Some(&"test") => test(&context, &words),
         Some(&"setup") => install::all(&context),
+        Some(&"everywhere") => everywhere::all(&context),
         Some(&"wasm") => wasm::build(&context),
+        Some(&"android") => android::aar(&context),
+        Some(&"deb") => board::build(&context).map(|packages| {
+            let files = packages.iter().map(|package| package.file.display());
+            files.for_each(|file| println!("{file}"));
+        }),
         Some(&"steps") => {
             steps::ALL
                 .iter()

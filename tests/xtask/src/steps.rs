@@ -1,6 +1,9 @@
 //! The steps of `cargo xtask test`, in order.
 
-use crate::{Context, StepResult, aarch64, bare, install, run, wasm};
+use crate::{
+    Context, StepResult, aarch64, android, bare, board, cuda, embedded, everywhere, install, ios, python,
+    run, wasm,
+};
 
 /// One step.
 pub(crate) struct Step {
@@ -37,6 +40,11 @@ pub(crate) const ALL: &[Step] = &[
         run: bare::build,
     },
     Step {
+        name: "embedded",
+        about: "firmware for a Cortex-M4F and an RV32IMC, in QEMU: digests as natively, arena and stack as certified",
+        run: embedded::test,
+    },
+    Step {
         name: "aarch64",
         about: "kernels and integer vectors on 64-bit Arm, in QEMU",
         run: aarch64::test,
@@ -67,9 +75,34 @@ pub(crate) const ALL: &[Step] = &[
         run: wasm::test,
     },
     Step {
+        name: "python",
+        about: "the wheel: digests as natively, bad input, threads",
+        run: python::test,
+    },
+    Step {
+        name: "android",
+        about: "the Java library on this JVM: digests as natively, bad input, an update from a real server",
+        run: android::test,
+    },
+    Step {
+        name: "ios",
+        about: "the Swift package's C side: module map, header, calls",
+        run: ios::test,
+    },
+    Step {
+        name: "deb",
+        about: "the packages of boards: unit, lintian, a prediction, an update under load; arm64 in QEMU",
+        run: board::test,
+    },
+    Step {
         name: "e2e",
         about: "the demo, bad input, kills, restarts, the page in a real browser",
         run: end_to_end,
+    },
+    Step {
+        name: "everywhere",
+        about: "the int8 models on every target: equal digests of every integer layer",
+        run: everywhere::all,
     },
 ];
 
@@ -87,7 +120,11 @@ fn unit(cx: &Context) -> StepResult {
         "sanderling-xtask",
     ];
     args.extend(cx.full.then_some("--features=sanderling-tidy/full"));
-    run(&mut cx.cargo(&args))
+    let mut cargo = cx.cargo(&args);
+    if let Some(nvrtc) = cuda::library(cx)? {
+        cargo.env("SANDERLING_NVRTC", nvrtc);
+    }
+    run(&mut cargo)
 }
 
 fn build(cx: &Context) -> StepResult {
@@ -128,7 +165,7 @@ fn end_to_end(cx: &Context) -> StepResult {
 
 impl Context {
     /// Folder of a package in the tests' Python environment.
-    fn python_package(&self, name: &str) -> Result<std::path::PathBuf, String> {
+    pub(crate) fn python_package(&self, name: &str) -> Result<std::path::PathBuf, String> {
         let code =
             format!("import importlib.util as u; print(u.find_spec('{name}').submodule_search_locations[0])");
         let output = self

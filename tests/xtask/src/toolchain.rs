@@ -74,3 +74,18 @@ impl Target {
         output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
     }
 }
+
+/// Rust's own linker where rustup has it, else Debian's of this name.
+pub(crate) fn linker(debian: &str) -> Option<PathBuf> {
+    let rustc = |args: &[&str]| {
+        let output = Command::new("rustc").args(args).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    let host = rustc(&["--print", "host-tuple"])?;
+    let ours = Path::new(&rustc(&["--print", "sysroot"])?)
+        .join("lib/rustlib")
+        .join(host)
+        .join("bin/rust-lld");
+    let theirs = || install::is_there(debian).then(|| PathBuf::from(debian));
+    if ours.is_file() { Some(ours) } else { theirs() }
+}

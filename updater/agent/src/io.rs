@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use sanderling_slots::ImageAt;
-use sanderling_wire::{Digest, Event, MqttEndpoint, PairedOutcome, RolloutId, ServingWindow};
+use sanderling_wire::{Digest, Event, MqttEndpoint, PairedOutcome, RolloutId, ServingWindow, api};
 
 use crate::error::Trouble;
 
@@ -119,6 +119,21 @@ pub struct ResponseHead {
     pub retry_after_s: Option<u32>,
     /// [`sanderling_wire::api::DECOMMISSIONED_AT`] in Unix seconds.
     pub decommissioned_at: Option<u64>,
+}
+
+impl ResponseHead {
+    /// The head of an answer with these headers, which are asked for by their names in lower case.
+    #[must_use]
+    pub fn of<'a>(status: u16, header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let range = header("content-range");
+        let range = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
+        Self {
+            status,
+            range_start: range.and_then(|start| start.trim().parse().ok()),
+            retry_after_s: header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+            decommissioned_at: header(api::DECOMMISSIONED_AT).and_then(|at| at.trim().parse().ok()),
+        }
+    }
 }
 
 /// How the images of an [`Action::Serve`] run.

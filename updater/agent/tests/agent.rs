@@ -212,6 +212,27 @@ fn crashes_on_trial_end_it() {
 }
 
 #[test]
+fn programs_that_end_in_order_are_no_crash_loop() {
+    let (mut fleet, mut device) = on(1);
+    fleet.want(2, 5, Mode::Activate);
+    assert!(device.run_till(&mut fleet, 200, |device, _| device.answers_from
+        == Some(digest(2))));
+    for seed in 0..6 {
+        device = device.restart(&fleet, 100 + seed);
+        device.agent.rest().unwrap();
+    }
+    // A crash in between still counts, and three of them are three.
+    for seed in 0..3 {
+        assert!(!fleet.has_event(EventKind::CrashLoop));
+        device = device.restart(&fleet, 200 + seed);
+        device.agent.rest().unwrap();
+        device = device.restart(&fleet, 300 + seed);
+    }
+    device.run(&mut fleet, 100);
+    assert!(fleet.events().contains(&(EventKind::CrashLoop, Some(digest(2)))));
+}
+
+#[test]
 fn restarts_with_good_answers_in_between_are_no_crash_loop() {
     let (mut fleet, mut device) = on(1);
     fleet.want(2, 5, Mode::Activate);

@@ -100,7 +100,8 @@ impl DriverError {
     }
 
     /// An agent's error, with the file that it is about.
-    pub(crate) fn of_agent(error: AgentError, folder: &Path) -> Self {
+    #[must_use]
+    pub fn of_agent(error: AgentError, folder: &Path) -> Self {
         match error {
             AgentError::EnrolmentDamaged { reason } => Self::EnrolmentDamaged {
                 path: blob_file(folder, "enrolment"),

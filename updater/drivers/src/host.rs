@@ -16,7 +16,7 @@ use crate::http::{Answer, HttpDriver};
 use crate::key::DeviceKey;
 use crate::model::{ModelFile, ModelHost, Models};
 use crate::system::{Clock, OsEntropy, SystemClock};
-use sanderling_agent::{Action, Agent, Config, Input, NetworkPolicy, Paired, Report, Serving, TrialPolicy};
+use sanderling_agent::{Action, Agent, Config, Input, NetworkPolicy, Paired, Serving, TrialPolicy};
 use sanderling_slots::ImageAt;
 use sanderling_trust::Roots;
 use sanderling_wire::{
@@ -416,26 +416,5 @@ impl<M> Drop for Host<M> {
         if let Some((_, stop)) = self.bell.take() {
             stop.store(true, Ordering::Relaxed);
         }
-    }
-}
-
-/// The words for a report: what a device's log says.
-#[must_use]
-pub fn words(report: &Report) -> String {
-    match report {
-        Report::Event(event) => {
-            let kind = format!("{:?}", event.kind);
-            let image = event
-                .image
-                .map(|image| format!(" {}", image.short()))
-                .unwrap_or_default();
-            let rollout = event
-                .rollout
-                .map(|rollout| format!(" (rollout {rollout})"))
-                .unwrap_or_default();
-            format!("{kind}{image}{rollout}: {}", event.detail)
-        }
-        Report::Trouble(trouble) => trouble.to_string(),
-        _ => String::new(),
     }
 }

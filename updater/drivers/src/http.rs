@@ -4,17 +4,17 @@
 //! nowhere. Time and bytes are limited by the request itself.
 
 use crate::error::DriverError;
+use crate::server::check_server;
 use sanderling_agent::{HttpRequest, Method, RequestId, ResponseHead, TransportError};
-use sanderling_wire::{EnrolmentString, api};
+use sanderling_wire::EnrolmentString;
 use std::io::Read;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use ureq::config::Config;
-use ureq::http::{Response, Uri};
+use ureq::http::Response;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -112,32 +112,6 @@ fn client(ca: Option<&[u8]>) -> Agent {
         .new_agent()
 }
 
-/// A plain address, and without TLS only this machine's.
-fn check_server(server: &str) -> Result<(), DriverError> {
-    // The client's own parser: what is checked here is what it connects to.
-    let uri = server.parse::<Uri>().ok().filter(|uri| {
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        // Nothing but an address: a name and a password in front of it only make it look like another.
-        !authority.contains('@') && uri.path() == "/" && uri.query().is_none() && !server.contains('#')
-    });
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or("");
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    match uri.as_ref().and_then(Uri::scheme_str) {
-        Some("https") if !host.is_empty() => Ok(()),
-        Some("http") if loopback => Ok(()),
-        Some("http") => Err(DriverError::InsecureServer {
-            server: server.to_string(),
-        }),
-        _ => Err(DriverError::ServerAddress {
-            server: server.to_string(),
-        }),
-    }
-}
-
 fn exchange(
     client: &Agent,
     server: &str,
@@ -148,7 +122,8 @@ fn exchange(
     let id = request.id;
     let limit = request.max_body;
     let response = send(client, server, request)?;
-    let head = head(&response);
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let head = ResponseHead::of(response.status().as_u16(), header);
     if !alive() || !answer(Answer::Head(id, head)) {
         return Ok(false);
     }
@@ -197,17 +172,6 @@ fn send(client: &Agent, server: &str, request: HttpRequest) -> Result<Response<B
     answer.map_err(transport)
 }
 
-fn head(response: &Response<Body>) -> ResponseHead {
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let range = text("content-range").and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
-    ResponseHead {
-        status: response.status().as_u16(),
-        range_start: range.and_then(|start| start.trim().parse().ok()),
-        retry_after_s: text("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
-        decommissioned_at: text(api::DECOMMISSIONED_AT).and_then(|at| at.trim().parse().ok()),
-    }
-}
-
 fn transport(error: ureq::Error) -> TransportError {
     let detail = error.to_string();
     match error {
@@ -221,69 +185,5 @@ fn transport(error: ureq::Error) -> TransportError {
             _ => TransportError::Broken { detail },
         },
         _ => TransportError::Broken { detail },
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_spoken_to_without_tls() {
-        for server in [
-            "https://fleet.example",
-            "http://127.0.0.1:80",
-            "http://[::1]:8080",
-            "http://localhost",
-            "http://localhost:8080/",
-            "https://[2001:db8::1]:443",
-            "HTTPS://fleet.example",
-        ] {
-            assert!(check_server(server).is_ok(), "{server}");
-        }
-        for server in [
-            "http://fleet.example",
-            "http://10.0.0.1:8080",
-            "http://[fe80::1]:80",
-            "HTTP://fleet.example",
-            "http://127.0.0.1.fleet.example",
-            "http://localhost.fleet.example:80",
-            "http://[::ffff:10.0.0.1]:80",
-            "http://0.0.0.0:80",
-        ] {
-            let error = check_server(server).unwrap_err();
-            assert!(
-                matches!(error, DriverError::InsecureServer { .. }),
-                "{server}: {error}"
-            );
-        }
-        for server in [
-            "http://127.0.0.1:80@fleet.example",
-            "http://127.0.0.1@fleet.example:80",
-            "http://localhost:@fleet.example",
-            "http://[::1]:80@fleet.example",
-            "http://fleet.example@127.0.0.1",
-            "https://user:password@fleet.example",
-            "http://fleet.example#127.0.0.1",
-            "http://127.0.0.1#@fleet.example",
-            "http://127.0.0.1?@fleet.example",
-            "http://127.0.0.1/@fleet.example",
-            "http://127.0.0.1\\@fleet.example",
-            "http://127.0.0.1:80:80",
-            "http://127.0.0.1 ",
-            "http://",
-            "https://",
-            "https:///v1",
-            "ftp://127.0.0.1",
-            "127.0.0.1:80",
-            "",
-        ] {
-            let error = check_server(server).unwrap_err();
-            assert!(
-                matches!(error, DriverError::ServerAddress { .. }),
-                "{server}: {error}"
-            );
-        }
     }
 }

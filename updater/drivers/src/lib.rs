@@ -20,25 +20,39 @@
 //! - [`DeviceKey`]: the device's key, in a file that only its user reads.
 //! - [`inspect`]: a look at a state folder, while its agent runs or after it was killed.
 //!
+//! Without the feature `net` (on by default) there is no HTTP, MQTT or [`Host`]: for hosts that are driven by an app's own
+//! scheduler and network, as on phones.
+//!
 //! This crate drives Unix-like devices: it reads and writes files by offset and sets their modes.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "net")]
 mod doorbell;
 mod error;
 mod files;
+#[cfg(feature = "net")]
 mod host;
+#[cfg(feature = "net")]
 mod http;
 mod inspect;
 mod key;
 mod model;
+mod report;
+mod server;
 mod system;
 
+#[cfg(feature = "net")]
 pub use doorbell::{Bell, BellError, BellNews, Heard, MqttBell, listen};
 pub use error::DriverError;
 pub use files::{FileOptions, FileStorage};
-pub use host::{Handle, Host, Options, words};
+#[cfg(feature = "net")]
+pub use host::{Handle, Host, Options};
 pub use inspect::{OutboxView, StateView, inspect};
 pub use key::DeviceKey;
-pub use model::{ModelFile, ModelHost, Models};
+#[cfg(feature = "net")]
+pub use model::ModelHost;
+pub use model::{ModelFile, Models};
+pub use report::words;
 pub use sanderling_agent::Paired;
+pub use server::check_server;
 pub use system::{Clock, OsEntropy, SystemClock};

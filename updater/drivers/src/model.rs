@@ -1,7 +1,10 @@
 //! The border to the engine: what a model host gets, and what it has to do.
 
+#[cfg(feature = "net")]
 use crate::doorbell::BellError;
-use sanderling_agent::{Paired, Report, Running};
+use sanderling_agent::Paired;
+#[cfg(feature = "net")]
+use sanderling_agent::{Report, Running};
 use sanderling_slots::{ImageAt, Place};
 use sanderling_wire::{Digest, RolloutId};
 use std::fs::File;
@@ -18,7 +21,9 @@ pub struct ModelFile {
 }
 
 impl ModelFile {
-    pub(crate) fn new(file: File, path: PathBuf, at: ImageAt) -> Self {
+    /// The image at a place of a medium, as [`crate::FileStorage::image_file`] opens it.
+    #[must_use]
+    pub fn new(file: File, path: PathBuf, at: ImageAt) -> Self {
         Self { file, path, at }
     }
 
@@ -60,6 +65,11 @@ impl ModelFile {
         self.file.read_exact_at(buffer, offset)
     }
 
+    /// Reads the bundle from its start to its end.
+    pub fn reader(&self) -> impl io::Read + '_ {
+        FromStart { file: self, at: 0 }
+    }
+
     /// The whole bundle in memory.
     ///
     /// # Errors
@@ -69,6 +79,21 @@ impl ModelFile {
         let mut bytes = vec![0; length];
         self.read_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+}
+
+struct FromStart<'a> {
+    file: &'a ModelFile,
+    at: u64,
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.file.length() - self.at).unwrap_or(usize::MAX);
+        let count = buffer.len().min(left);
+        self.file.read_at(&mut buffer[..count], self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 
@@ -107,6 +132,7 @@ impl Models {
     }
 }
 
+#[cfg(feature = "net")]
 /// The engine of a device. Called on the agent's thread; it answers on threads of its own.
 pub trait ModelHost: Send {
     /// Loads the image by the engine that would serve it and runs its golden vectors. Serves nothing.

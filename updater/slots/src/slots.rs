@@ -346,6 +346,15 @@ impl<S: Storage> Slots<S> {
         self.commit(next)
     }
 
+    /// Takes the latest start back from those that count as a crash loop: the program ends in order. Once a start.
+    ///
+    /// # Errors
+    /// [`SlotsError::Storage`] when the medium fails.
+    pub fn rested(&mut self) -> Result<(), SlotsError> {
+        let next = self.journal.rested();
+        self.commit(next)
+    }
+
     /// Ends the trial: the image stands.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ fn apply(journal: &Journal, kind: u8, n: u8) -> Journal {
         9 => journal.confirm(),
         10 => journal.fall_back(),
         11 => Ok(journal.booted()),
+        15 => Ok(journal.rested()),
         12 => journal.reserve(u64::from(n), 1 << n, 1_000),
         13 => journal.adopt(slot, image(n)),
         _ => journal.roll_back_to_factory(),
@@ -38,7 +39,7 @@ fn apply(journal: &Journal, kind: u8, n: u8) -> Journal {
 
 proptest! {
     #[test]
-    fn no_order_of_transitions_loses_what_serves(steps in proptest::collection::vec((0u8..15, 0u8..9), 0..80)) {
+    fn no_order_of_transitions_loses_what_serves(steps in proptest::collection::vec((0u8..16, 0u8..9), 0..80)) {
         let mut journal = Journal { factory: Some(Image { release: 0, ..image(0) }), ..Journal::default() };
         journal.serving = Some(Place::Factory);
         for (kind, n) in steps {

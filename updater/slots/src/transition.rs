@@ -357,6 +357,16 @@ impl Journal {
         next
     }
 
+    /// The program ends in order: this start was no crash.
+    #[must_use]
+    pub fn rested(&self) -> Self {
+        let mut next = self.clone();
+        if let Some(trial) = &mut next.trial {
+            trial.boots = trial.boots.saturating_sub(1);
+        }
+        next
+    }
+
     /// Takes `bytes` out of the budget of `limit` bytes a day before they are spent. A day before the newest one
     /// seen counts as that newest one, so that a clock set back buys nothing.
     ///

@@ -178,6 +178,24 @@ fn a_static_model_has_its_arena_in_the_plan() {
         128,
         "two of three tensors of 64 bytes live at a time"
     );
+    let certificate = view.certificate().unwrap().unwrap();
+    assert_eq!((certificate.arena_bytes, certificate.scratch_bytes), (128, 0));
+    assert_eq!(certificate.flash_bytes, packed.manifest.resources.flash_bytes);
+    assert_eq!(
+        Some(u64::from(certificate.stack_bytes)),
+        packed.manifest.resources.stack_bytes
+    );
+}
+
+#[test]
+fn symbols_are_fixed_where_the_recipe_says_so() {
+    let view = |packed: &Packed| BundleView::parse(&packed.bytes).unwrap().certificate().unwrap();
+    assert_eq!(view(&pack_with(&recipe()).unwrap()), None, "symbols are open");
+    let mut recipe = recipe();
+    recipe.static_shapes = true;
+    let packed = pack_with(&recipe).unwrap();
+    assert_eq!(packed.manifest.inputs[0].dims, [Dim::Fixed(2), Dim::Fixed(40)]);
+    assert!(view(&packed).is_some());
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct RecipeFile {
     #[serde(default)]
     lineage: LineageFile,
     #[serde(default)]
+    static_shapes: bool,
+    #[serde(default)]
     dims: BTreeMap<String, u64>,
     #[serde(default)]
     inputs: BTreeMap<String, InputFile>,
@@ -204,6 +206,7 @@ impl RecipeFile {
             metrics: self.lineage.metrics.into_iter().collect(),
             parent: None,
             dims: self.dims,
+            static_shapes: self.static_shapes,
             inputs: inputs.collect(),
             outputs,
             golden: self.golden.read(folder)?,

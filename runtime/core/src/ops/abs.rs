@@ -14,6 +14,7 @@ pub struct Abs;
 impl Pointwise for Abs {
     const NAME: &'static str = "Abs";
     const OPSETS: RangeInclusive<u16> = since(1);
+    const EXACT: bool = true;
     const DTYPES: Class = NUMBERS;
     type Params = ();
 

@@ -24,6 +24,10 @@ impl Operator for Clip {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         same_type(cx, NUMBERS)?;
         let dtype = cx.input(0)?.dtype;

@@ -23,6 +23,10 @@ impl Operator for Concat {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let first = input_of(cx, 0, WHOLE_BYTES)?;
         let axis = normalise_axis("axis", cx.attrs().int_or("axis", 1)?, first.rank())?;

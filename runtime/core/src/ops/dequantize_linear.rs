@@ -5,7 +5,7 @@
 
 use super::common::codec::{Wide, Writer, reader};
 use super::common::dtypes::{FLOATS, input_of, same_dtype};
-use super::common::quantise::{Granularity, check_zero_point};
+use super::common::quantise::{Granularity, check_zero_point, check_zero_point_type};
 use super::common::since;
 use crate::error::OpError;
 use crate::op::{EvalCx, InferCx, Operator};
@@ -24,6 +24,10 @@ impl Operator for DequantizeLinear {
         since(10)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (ty, scale) = (cx.input(0)?, input_of(cx, 1, FLOATS)?);
         reader(ty.dtype)?;
@@ -31,6 +35,7 @@ impl Operator for DequantizeLinear {
         if let (Some(input), Some(scale)) = (ty.concrete(), scale.concrete()) {
             Granularity::new(cx.attrs(), &input, &scale)?;
         }
+        check_zero_point_type(cx)?;
         let dtype = output_dtype(cx.attrs(), scale.dtype)?;
         cx.set_output(0, dtype, ty.shape.clone());
         Ok(())

@@ -21,6 +21,10 @@ impl Operator for Expand {
         since(8)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, WHOLE_BYTES)?;
         let wanted = cx.input(1)?;

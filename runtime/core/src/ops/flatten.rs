@@ -20,6 +20,10 @@ impl Operator for Flatten {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = cx.input(0)?;
         let axis = cx.attrs().int_or("axis", 1)?;

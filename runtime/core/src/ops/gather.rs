@@ -24,6 +24,10 @@ impl Operator for Gather {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (ty, indices) = (input_of(cx, 0, WHOLE_BYTES)?, input_of(cx, 1, INDICES)?);
         if ty.shape.is_empty() {

@@ -17,6 +17,10 @@ impl Operator for Identity {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = cx.input(0)?;
         if let (Some(dims), None) = (cx.dims(0), cx.data(0)) {

@@ -26,6 +26,10 @@ impl Operator for LookupTable {
         1..=1
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (x, table) = (input_of(cx, 0, EIGHT_BITS)?, input_of(cx, 1, EIGHT_BITS)?);
         if let Some(shape) = table.concrete().filter(|shape| shape != &[256]) {

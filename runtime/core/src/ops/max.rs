@@ -8,6 +8,7 @@ pub struct Max;
 
 impl Fold for Max {
     const NAME: &'static str = "Max";
+    const EXACT: bool = true;
 
     fn step<T: Number>(so_far: T, next: T) -> T {
         so_far.greatest(next)

@@ -26,6 +26,10 @@ impl Operator for MaxPool {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, NUMBERS)?;
         let shape = output_shape(cx, ty)?;

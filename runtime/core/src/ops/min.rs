@@ -8,6 +8,7 @@ pub struct Min;
 
 impl Fold for Min {
     const NAME: &'static str = "Min";
+    const EXACT: bool = true;
 
     fn step<T: Number>(so_far: T, next: T) -> T {
         so_far.least(next)

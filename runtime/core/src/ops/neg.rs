@@ -14,6 +14,7 @@ pub struct Neg;
 impl Pointwise for Neg {
     const NAME: &'static str = "Neg";
     const OPSETS: RangeInclusive<u16> = since(1);
+    const EXACT: bool = true;
     const DTYPES: Class = SIGNED;
     type Params = ();
 

@@ -101,6 +101,10 @@ impl Operator for Pad {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         Mode::new(cx.attrs())?;
         let ty = input_of(cx, 0, WHOLE_BYTES)?;

@@ -35,6 +35,10 @@ impl Operator for QGemm {
         1..=1
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let alpha = cx.attrs().float_or("alpha", 1.0)?;
         if alpha != 1.0 {

@@ -28,6 +28,10 @@ impl Operator for QLinearConv {
         since(10)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (x, w, y) = (X.check(cx)?, W.check(cx)?, Y.check(cx)?);
         if let Some(bias) = cx.optional(BIAS) {

@@ -37,6 +37,10 @@ impl Operator for QLinearGlobalAveragePool {
         1..=1
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (x, y) = (X.check(cx)?, Y.check(cx)?);
         if x.rank() < 3 {

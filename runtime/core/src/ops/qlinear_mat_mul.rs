@@ -25,6 +25,10 @@ impl Operator for QLinearMatMul {
         since(10)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let (a, b, y) = (A.check(cx)?, B.check(cx)?, Y.check(cx)?);
         let shape = output_shape(&a.shape, &b.shape)?;

@@ -14,6 +14,7 @@ pub struct Relu;
 impl Pointwise for Relu {
     const NAME: &'static str = "Relu";
     const OPSETS: RangeInclusive<u16> = since(1);
+    const EXACT: bool = true;
     const DTYPES: Class = SIGNED;
     type Params = ();
 

@@ -27,6 +27,10 @@ impl Operator for Reshape {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = cx.input(0)?;
         let wanted = match cx.dims(1) {

@@ -30,6 +30,10 @@ impl Operator for Shape {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = cx.input(0)?;
         let dims = ty.shape[range(cx.attrs(), ty.rank())?].to_vec();

@@ -24,6 +24,10 @@ impl Operator for Slice {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, WHOLE_BYTES)?;
         let lists = ["starts", "ends", "axes", "steps"];

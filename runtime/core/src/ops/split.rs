@@ -25,6 +25,10 @@ impl Operator for Split {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, WHOLE_BYTES)?;
         if ty.shape.is_empty() {
@@ -96,8 +100,9 @@ fn equal(dim: &Dim, count: usize, num_outputs: Option<i64>) -> Result<Vec<Dim>, 
             "an axis of {size} does not split into {parts} equal parts"
         )));
     }
-    let each = (size + parts - 1) / parts;
+    // Rounded up; both may be near i64's end.
+    let each = size / parts + i64::from(size % parts != 0);
     Ok((0..count as i64)
-        .map(|i| Dim::Fixed((size - i * each).clamp(0, each)))
+        .map(|i| Dim::Fixed((size - i.saturating_mul(each)).clamp(0, each)))
         .collect())
 }

@@ -23,6 +23,10 @@ impl Operator for Squeeze {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = cx.input(0)?;
         let shape: Vec<Dim> = match given(cx, 1, "axes")? {

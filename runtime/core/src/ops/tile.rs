@@ -23,6 +23,10 @@ impl Operator for Tile {
         since(6)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, WHOLE_BYTES)?;
         cx.input(1)?;

@@ -47,6 +47,10 @@ impl Operator for Transpose {
         since(1)
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
         let ty = input_of(cx, 0, WHOLE_BYTES)?;
         let shape = permutation(cx.attrs(), ty.rank())?

@@ -265,3 +265,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_plan_is_checked_in_memory_that_is_lent() {
+    use sanderling_flat::plan::{PlanView as Flat, scratch_len};
+    let bytes = encoded();
+    assert_eq!(scratch_len(&bytes), 1, "four values");
+    assert!(Flat::parse_with(&bytes, &mut []).is_err());
+    let flat = Flat::parse_with(&bytes, &mut [0xff]).unwrap();
+    assert_eq!(flat.arena_len(), PlanView::parse(&bytes).unwrap().arena_len());
+    // What states more values than it has takes no memory for them.
+    assert_eq!(scratch_len(&[0xff; 64]), MAX_ENTRIES / 8);
+    assert!(PlanView::parse(&[0xff; 64]).is_err());
+}

@@ -143,7 +143,9 @@ impl CpuOp for DequantizeLinear {
         let (x, scale) = (cx.input(0)?, cx.input(1)?);
         let floats = scale.dtype == DType::F32 && cx.output(0)?.dtype == DType::F32;
         let blocked = cx.attrs().int_or("block_size", 0)? != 0;
-        if !matches!(x.dtype, DType::I8 | DType::U8) || !floats || blocked || scale.shape.len() > 1 {
+        let whole = cx.optional(2).is_none_or(|zero| zero.len() == scale.len());
+        if !matches!(x.dtype, DType::I8 | DType::U8) || !floats || blocked || !whole || scale.shape.len() > 1
+        {
             return Ok(Choice::Reference);
         }
         let one = scale.len() == 1;

@@ -66,9 +66,13 @@ fn pack(cx: &PrepareCx<'_>, conv: &Conv2d, weights: &Quantisation) -> Result<Rc<
     let view = cx.constant(W).ok_or(OpError::NotConstant { index: W })?;
     let rows = conv.out_channels / conv.groups;
     let k = view.len() / conv.out_channels.max(1);
-    // Two bytes a weight, rows in whole panels.
-    let bytes = view.len().saturating_mul(2);
-    let variant = format!("qlinear conv {:?} in {} groups", view.shape(), conv.groups);
+    let bytes = PackedInt8::bytes_of(conv.groups, rows, k);
+    let zero = cx.content(W + 2);
+    let variant = format!(
+        "qlinear conv {:?} in {} groups, {zero}",
+        view.shape(),
+        conv.groups
+    );
     cx.shared(W, variant, bytes, || {
         let values = centred(view, |i| weights.of(i / k.max(1)).1)?;
         // Within ±255.

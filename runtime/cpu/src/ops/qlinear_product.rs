@@ -110,8 +110,9 @@ fn pack(
     weights: &Quantisation,
 ) -> Result<Rc<PackedInt8>, OpError> {
     let view = cx.constant(B).ok_or(OpError::NotConstant { index: B })?;
-    let variant = format!("qlinear product {k}x{channels}, turned {turned}");
-    cx.shared(B, variant, view.len().saturating_mul(2), || {
+    let zero = cx.content(B + 2);
+    let variant = format!("qlinear product {k}x{channels}, turned {turned}, {zero}");
+    cx.shared(B, variant, PackedInt8::bytes_of(1, channels, k), || {
         let channel = |i: usize| if turned { i / k } else { i % channels };
         let values = centred(view, |i| weights.of(channel(i)).1)?;
         let at = |row: usize, i: usize| if turned { row * k + i } else { i * channels + row };

@@ -44,7 +44,7 @@ impl Spread {
         let [sh, sw] = conv.strides;
         let [kh, kw] = conv.kernel;
         let plain = conv.dilations == [1, 1] && matches!(sw, 1 | 2) && matches!(sh, 1 | 2);
-        if !depthwise || !plain || kh * kw.div_ceil(2) > MAX_TAPS {
+        if !depthwise || !plain || conv.in_w == 0 || kh * kw.div_ceil(2) > MAX_TAPS {
             return None;
         }
         let (out_h, out_w) = conv.out_hw().filter(|&(h, w)| h > 0 && w > 0)?;

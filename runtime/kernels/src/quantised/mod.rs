@@ -164,7 +164,7 @@ impl PackedInt8 {
     /// # Errors
     /// Sizes whose product does not fit memory.
     pub fn new(groups: usize, rows: usize, k: usize, weight: impl Fn(usize, usize) -> i16) -> Result<Self> {
-        let width = if groups > 1 && rows == 1 { 1 } else { PANEL };
+        let width = Self::width(groups, rows);
         let (halves, panels) = (k.div_ceil(2), rows.div_ceil(width));
         let len = multiply(KERNEL, &[groups, panels, halves, width])?;
         let mut pairs = Vec::with_capacity(len);
@@ -198,6 +198,23 @@ impl PackedInt8 {
             pairs,
             sums,
         })
+    }
+
+    /// Rows of a panel.
+    fn width(groups: usize, rows: usize) -> usize {
+        if groups > 1 && rows == 1 { 1 } else { PANEL }
+    }
+
+    /// [`PackedInt8::bytes`] of weights of this shape, before they are packed: `usize::MAX` where no memory holds them.
+    #[must_use]
+    pub fn bytes_of(groups: usize, rows: usize, k: usize) -> usize {
+        let width = Self::width(groups, rows);
+        let pairs = multiply(KERNEL, &[groups, rows.div_ceil(width), k.div_ceil(2), width, 4]);
+        let sums = multiply(KERNEL, &[groups, rows, 4]);
+        match (pairs, sums) {
+            (Ok(pairs), Ok(sums)) => pairs.saturating_add(sums),
+            _ => usize::MAX,
+        }
     }
 
     /// What each channel's sum starts from: its bias, less what the zero point of `x` adds.

@@ -187,6 +187,22 @@ fn convolutions() {
             in_w: 3,
             ..plain
         },
+        // Nothing but padding.
+        Conv2d {
+            in_w: 0,
+            pads: [1, 2, 1, 2],
+            ..deep
+        },
+        Conv2d {
+            in_h: 0,
+            pads: [2, 1, 2, 1],
+            ..deep
+        },
+        Conv2d {
+            in_w: 0,
+            pads: [1, 2, 1, 2],
+            ..plain
+        },
         Conv2d {
             in_channels: 64,
             out_channels: 33,
@@ -373,6 +389,11 @@ fn means_and_tables() {
 fn short_slices_are_refused() {
     let ctx = contexts()[0];
     let weights = PackedInt8::new(1, 2, 3, |_, _| 1).unwrap();
+    for (groups, rows, k) in [(1, 2, 3), (7, 1, 9), (2, 17, 4), (1, 33, 1)] {
+        let packed = PackedInt8::new(groups, rows, k, |_, _| 1).unwrap();
+        assert_eq!(PackedInt8::bytes_of(groups, rows, k), packed.bytes());
+    }
+    assert_eq!(PackedInt8::bytes_of(1, usize::MAX, 1 << 40), usize::MAX);
     let out = Requantise {
         starts: &[0, 0],
         multipliers: &[1.0, 1.0],

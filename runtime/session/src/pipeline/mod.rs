@@ -13,9 +13,10 @@ pub use image::ImageRgb;
 
 use crate::error::SessionError;
 use crate::model::PortInfo;
-use crate::session::Session;
+use crate::session::{Outputs, Session};
 use answer::Classifier;
 use sanderling_bundle::{PostStep, PreStep};
+use sanderling_core::backend::Progress;
 use sanderling_core::{DType, Tensor, TensorType, TensorView};
 
 /// What a pipeline takes.
@@ -116,12 +117,63 @@ impl Pipeline {
         tensors: &[(&str, TensorView<'_>)],
         top_k: Option<usize>,
     ) -> Result<Answer, SessionError> {
+        self.answer_and(tensors, top_k, |_| ()).map(|(answer, ())| answer)
+    }
+
+    /// Runs and classifies tensors, and lets `look` take what it wants of the outputs.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn answer_and<T>(
+        &mut self,
+        tensors: &[(&str, TensorView<'_>)],
+        top_k: Option<usize>,
+        look: impl FnOnce(&Outputs<'_>) -> T,
+    ) -> Result<(Answer, T), SessionError> {
         let outputs = self.session.run(tensors)?;
         let mut answer = self
             .classifier
             .classify(&outputs.iter().collect::<Vec<_>>(), top_k)?;
         answer.flagged = outputs.flags().any();
-        Ok(answer)
+        Ok((answer, look(&outputs)))
+    }
+
+    /// Starts an answer and does not wait: for browsers, which may not. An answer by a rule is there at once; of any other,
+    /// [`Pipeline::poll`] tells.
+    ///
+    /// # Errors
+    /// As [`Pipeline::prepare`] and [`Session::start`].
+    pub fn start(&mut self, input: &Input<'_>) -> Result<Option<Answer>, SessionError> {
+        match self.prepare(input)? {
+            Prepared::Answer(answer) => Ok(Some(answer)),
+            Prepared::Inputs(tensors) => {
+                let views: Vec<_> = tensors
+                    .iter()
+                    .map(|(name, tensor)| (name.as_str(), tensor.view()))
+                    .collect();
+                self.session.start(&views)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes on with the answer that was started; none while a device is waited for.
+    ///
+    /// # Errors
+    /// As [`Pipeline::answer`].
+    pub fn poll(&mut self, top_k: Option<usize>) -> Result<Option<Answer>, SessionError> {
+        if self.session.poll()? == Progress::Pending {
+            return Ok(None);
+        }
+        let Some(outputs) = self.session.results() else {
+            let message = "no answer was started".to_string();
+            return Err(SessionError::Pipeline { message });
+        };
+        let mut answer = self
+            .classifier
+            .classify(&outputs.iter().collect::<Vec<_>>(), top_k)?;
+        answer.flagged = outputs.flags().any();
+        Ok(Some(answer))
     }
 
     /// Pre-processing alone.

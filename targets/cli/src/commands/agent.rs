@@ -1,15 +1,15 @@
 //! `sanderling agent`.
 
-use crate::commands::{on_stop, serve::read_token};
+use crate::commands::on_stop;
 use crate::out::{Out, count};
 use clap::Args;
-use sanderling_daemon::{CascadeOptions, Daemon, DaemonOptions, Pace, runtime_info};
-use sanderling_drivers::{Options, StateView};
-use sanderling_trust::Roots;
+use sanderling_daemon::settings::{Cascade, Inference, Inputs, Telemetry, Update, default_hardware};
+use sanderling_daemon::{Daemon, Sessions, Settings};
+use sanderling_drivers::StateView;
 use sanderling_wire::{EnrolmentString, HardwareId};
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Run a device: keep its model up to date, answer files, fall back by itself.
 #[derive(Args)]
@@ -63,12 +63,12 @@ pub(crate) struct Agent {
     /// Do not listen for the doorbell; poll only.
     #[arg(long)]
     no_doorbell: bool,
-}
-
-fn default_hardware() -> HardwareId {
-    let name = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    HardwareId::new(&name)
-        .expect("Rust's names of architectures and systems are lower-case letters, digits and '_'")
+    /// Unix socket at which programs of this device ask its model, by the Open Inference Protocol v2.
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
+    /// Address on loopback at which they ask.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,9 @@ impl Agent {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
         sanderling_heap::give_large_blocks_back();
         let state = self.state.clone();
-        let daemon = Daemon::start(self.options(Roots::Production)?)?;
+        let enrolment = self.enrol.clone();
+        let options = self.settings().options(enrolment, Sessions::default())?;
+        let daemon = Daemon::start(options)?;
         let started = Started {
             device: daemon.device().to_string(),
             state,
@@ -98,36 +100,42 @@ impl Agent {
         Ok(daemon.wait()?)
     }
 
-    fn options(self, roots: Roots) -> anyhow::Result<DaemonOptions> {
-        let mut agent = Options::new(self.state, self.hardware, runtime_info(0));
-        agent.enrolment = self.enrol;
-        agent.roots = roots;
-        agent.doorbell = !self.no_doorbell;
-        agent.files.factory = self.factory;
-        if let Some(bytes) = self.daily_budget {
-            agent.network.daily_budget = bytes;
-        }
-        if let Some(seconds) = self.trial_seconds {
-            agent.trial.min_seconds = seconds;
-        }
-        let token = self.cascade_token_file.as_deref().map(read_token).transpose()?;
-        let (model, threshold) = (self.cascade_model, self.cascade_threshold);
-        Ok(DaemonOptions {
-            agent,
-            inputs: self.inputs,
-            pace: Pace {
-                interval: Duration::from_millis(self.every.max(1)),
-                window: Duration::from_secs(self.window.max(1)),
-                ..Pace::default()
+    fn settings(self) -> Settings {
+        let (threshold, model, token_file) = (
+            self.cascade_threshold,
+            self.cascade_model,
+            self.cascade_token_file,
+        );
+        Settings {
+            state: self.state,
+            hardware: self.hardware,
+            factory: self.factory,
+            inputs: Inputs {
+                folders: self.inputs,
+                every_ms: self.every,
+                answers: self.answers,
             },
-            cascade: self.cascade.map(|url| CascadeOptions {
+            telemetry: Telemetry {
+                window_seconds: self.window,
+            },
+            update: Update {
+                daily_budget_bytes: self.daily_budget,
+                trial_seconds: self.trial_seconds,
+                doorbell: !self.no_doorbell,
+            },
+            cascade: self.cascade.map(|url| Cascade {
                 url,
-                token,
-                model,
                 threshold,
+                model,
+                token_file,
             }),
-            answers: self.answers,
-        })
+            inference: Inference {
+                socket: self.socket,
+                http: self.listen,
+                ..Inference::default()
+            },
+            ..Settings::default()
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sanderling bench`.
 
+use crate::commands::compute::Compute;
 use crate::commands::model::{Inputs, load};
 use crate::out::{Out, bytes, count};
 use anyhow::Context;
@@ -33,9 +34,8 @@ pub(crate) struct Bench {
     /// Shape of an input, as in bytes=1x2048; needed where the model leaves dimensions open. May be repeated.
     #[arg(long, value_name = "[NAME=]SHAPE")]
     shape: Vec<String>,
-    /// Threads to compute with.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
     /// Timed runs; by default as many as three seconds take, from 10 to 2000.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
     runs: Option<u64>,
@@ -51,6 +51,8 @@ struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     assumed: Vec<String>,
     threads: usize,
+    /// Nodes by backend.
+    nodes: BTreeMap<String, usize>,
     load_ms: f64,
     first_run_ms: f64,
     runs: usize,
@@ -108,6 +110,16 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// How many nodes each backend computes.
+fn by_backend(session: &Session) -> BTreeMap<String, usize> {
+    let mut nodes = BTreeMap::new();
+    for row in session.kernels() {
+        let backend = row.kernel.split(':').next().unwrap_or_default();
+        *nodes.entry(backend.to_string()).or_insert(0) += 1;
+    }
+    nodes
+}
+
 impl Bench {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
         let start = Instant::now();
@@ -118,9 +130,8 @@ impl Bench {
             }))
         });
         let options = SessionOptions {
-            threads: self.threads.max(1),
             profile: profile.clone(),
-            ..SessionOptions::default()
+            ..self.compute.options()?
         };
         let mut session = load(&self.model, &options)?;
         let loaded = start.elapsed();
@@ -140,6 +151,7 @@ impl Bench {
             |runs| usize::try_from(runs).unwrap_or(usize::MAX),
         );
         let times = timed(runs, out, || once(&mut session))?;
+        self.compute.tell(&session);
         let memory = session.memory_use();
         let types = views
             .iter()
@@ -148,6 +160,7 @@ impl Bench {
             inputs: types.collect(),
             assumed: inputs.assumed.clone(),
             threads: options.threads,
+            nodes: by_backend(&session),
             load_ms: ms(loaded),
             first_run_ms: ms(first),
             runs,

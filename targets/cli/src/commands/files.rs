@@ -10,8 +10,6 @@ use std::path::Path;
 pub(crate) const MAX_BUNDLE: u64 = 16 << 30;
 /// Most bytes of a file that is given to a model whole.
 pub(crate) const MAX_INPUT: u64 = 1 << 30;
-/// Most bytes of a key, a token or a document.
-pub(crate) const MAX_SMALL: u64 = 1 << 20;
 
 /// Refuses what is no regular file.
 pub(crate) fn check(path: &Path) -> anyhow::Result<()> {

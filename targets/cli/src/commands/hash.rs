@@ -1,13 +1,15 @@
 //! `sanderling hash`.
 
+use crate::commands::compute::Compute;
 use crate::commands::model::{Inputs, load};
 use crate::out::Out;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use sanderling_session::{Best, Layer, SessionOptions};
+use sanderling_bundle::Sha256Digest;
+use sanderling_session::{Best, Layer, ModelBytes, NUMERICS, SessionOptions};
 use sanderling_wire::Digest;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Print the digest of every integer layer of a run, and compare with another device's.
@@ -37,9 +39,8 @@ pub(crate) struct Hash {
     /// Digests from elsewhere: what this command printed there with --json. Any difference is an error.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Threads to compute with.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
     /// Instructions to compute with, as in scalar, avx2, neon; the best of this machine by default.
     #[arg(long, value_name = "NAME", value_parser = instructions)]
     instructions: Option<Best>,
@@ -53,6 +54,15 @@ fn instructions(name: &str) -> Result<Best, String> {
 #[derive(Serialize, Deserialize)]
 struct Report {
     model: PathBuf,
+    /// SHA-256 of the model's file.
+    #[serde(default)]
+    sha256: Option<String>,
+    /// Version of docs/numerics.md that it is computed by.
+    #[serde(default)]
+    numerics: Option<u32>,
+    /// The digest of each input, by name.
+    #[serde(default)]
+    inputs: BTreeMap<String, String>,
     instructions: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
@@ -75,16 +85,19 @@ struct Row {
 #[derive(Serialize, Deserialize)]
 struct Compared {
     against: PathBuf,
+    /// Integer layers of either.
     layers: usize,
     different: Vec<String>,
+    /// Whether both read the same bytes of a model; none where the other report does not say.
+    #[serde(default)]
+    same_file: Option<bool>,
 }
 
 impl Hash {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
         let options = SessionOptions {
-            threads: self.threads.max(1),
             instructions: self.instructions,
-            ..SessionOptions::default()
+            ..self.compute.options()?
         };
         let mut session = load(&self.model, &options)?;
         let fill = self.random.then_some((self.shape.as_slice(), self.seed));
@@ -92,16 +105,26 @@ impl Hash {
         let found = session
             .layers(&inputs.views())
             .with_context(|| self.model.display().to_string())?;
+        let views = inputs.views();
+        let digests = views
+            .iter()
+            .map(|(name, view)| (name.to_string(), hex(view.digest())));
         let layers: Vec<Row> = found.iter().map(Row::of).collect();
-        let compared = self.against.map(|file| compare(&layers, file)).transpose()?;
-        let report = Report {
+        let mut report = Report {
+            sha256: Some(file_digest(&self.model)?),
+            // A session refuses what is packed for a newer one.
+            numerics: Some(NUMERICS),
+            inputs: digests.collect(),
             instructions: self.instructions.unwrap_or_else(Best::detect).name().to_string(),
-            notes: inputs.assumed,
+            notes: inputs.assumed.clone(),
             integer_layers: layers.iter().filter(|row| row.digest.is_some()).count(),
             layers,
-            compared,
+            compared: None,
             model: self.model,
         };
+        if let Some(file) = self.against {
+            report.compared = Some(compare(&report, file)?);
+        }
         out.print(&report, text)?;
         match report
             .compared
@@ -109,7 +132,7 @@ impl Hash {
             .and_then(|compared| compared.different.first())
         {
             Some(first) => {
-                bail!("the first layer that differs is '{first}': same model, input and numerics version?")
+                bail!("the first layer that differs is '{first}'")
             }
             None => Ok(()),
         }
@@ -122,46 +145,78 @@ impl Row {
             value: layer.value.clone(),
             operator: layer.operator.clone(),
             ty: layer.ty.to_string(),
-            digest: layer.digest.map(|digest| Digest(digest).to_string()),
+            digest: layer.digest.map(hex),
         }
     }
 }
 
-/// Integer layers of here and elsewhere, by name, in the order of here.
-fn compare(here: &[Row], file: PathBuf) -> anyhow::Result<Compared> {
+fn hex(digest: Sha256Digest) -> String {
+    Digest(digest).to_string()
+}
+
+fn file_digest(path: &Path) -> anyhow::Result<String> {
+    let bytes = ModelBytes::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hex(sanderling_bundle::sha256(&bytes)))
+}
+
+/// Integer layers of here and elsewhere, by name, in the order of here; then those that only elsewhere has.
+fn compare(here: &Report, file: PathBuf) -> anyhow::Result<Compared> {
     let there = read(&file)?;
-    let there: BTreeMap<&str, &Row> = there
-        .layers
-        .iter()
-        .filter(|row| row.digest.is_some())
-        .map(|row| (row.value.as_str(), row))
-        .collect();
-    let ours: Vec<&Row> = here.iter().filter(|row| row.digest.is_some()).collect();
-    let common = ours
-        .iter()
-        .filter(|row| there.contains_key(row.value.as_str()))
-        .count();
-    if common == 0 {
+    comparable(here, &there, &file)?;
+    let of_integers = |rows: &'_ [Row]| -> Vec<Row> {
+        let rows = rows.iter().filter(|row| row.digest.is_some());
+        rows.cloned().collect()
+    };
+    let (ours, theirs) = (of_integers(&here.layers), of_integers(&there.layers));
+    let by_name: BTreeMap<&str, &Row> = theirs.iter().map(|row| (row.value.as_str(), row)).collect();
+    let names: BTreeSet<&str> = ours.iter().map(|row| row.value.as_str()).collect();
+    if !names.iter().any(|name| by_name.contains_key(name)) {
         bail!(
             "{} has none of this model's integer layers: it is of another model, or the model has none",
             file.display()
         );
     }
-    let missing = |row: &&&Row| !there.contains_key(row.value.as_str());
-    let different = ours
-        .iter()
-        .filter(|row| {
-            missing(row)
-                || there
-                    .get(row.value.as_str())
-                    .is_some_and(|other| other.digest != row.digest)
-        })
-        .map(|row| row.value.clone());
+    let differs = |row: &&Row| {
+        by_name
+            .get(row.value.as_str())
+            .is_none_or(|other| other.digest != row.digest)
+    };
+    let only_there = theirs.iter().filter(|row| !names.contains(row.value.as_str()));
+    let missing = only_there.clone().count();
+    let different = ours.iter().filter(differs).chain(only_there);
     Ok(Compared {
-        layers: ours.len(),
-        different: different.collect(),
+        layers: ours.len() + missing,
+        different: different.map(|row| row.value.clone()).collect(),
+        same_file: match (&here.sha256, &there.sha256) {
+            (Some(here), Some(there)) => Some(here == there),
+            _ => None,
+        },
         against: file,
     })
+}
+
+/// Holds that both computed the same function of the same input; reports of older versions do not say.
+fn comparable(here: &Report, there: &Report, file: &Path) -> anyhow::Result<()> {
+    if let (Some(here), Some(there)) = (here.numerics, there.numerics)
+        && here != there
+    {
+        bail!(
+            "{} is of numerics version {there}, this is {here}: digests compare within one version",
+            file.display()
+        );
+    }
+    if there.inputs.is_empty() {
+        return Ok(());
+    }
+    let names = here.inputs.keys().chain(there.inputs.keys());
+    let mut other = names.filter(|name| here.inputs.get(*name) != there.inputs.get(*name));
+    match other.next() {
+        Some(name) => bail!(
+            "input '{name}' is not what {} was made of: give the same input to compare layers",
+            file.display()
+        ),
+        None => Ok(()),
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Report> {
@@ -191,6 +246,12 @@ fn text(report: &Report) -> String {
         );
     }
     let floats = report.layers.len() - report.integer_layers;
+    for (name, digest) in &report.inputs {
+        text += &format!("input '{name}' {:.16}\n", digest);
+    }
+    if let (Some(sha256), Some(numerics)) = (&report.sha256, report.numerics) {
+        text += &format!("model {sha256:.16}, numerics version {numerics}\n");
+    }
     text += &format!(
         "{} integer layers by {}, {floats} by floats and without a digest\n",
         report.integer_layers, report.instructions
@@ -202,6 +263,9 @@ fn text(report: &Report) -> String {
             compared.layers,
             compared.against.display()
         );
+        if compared.same_file == Some(false) {
+            text += "note: the other model's file has other bytes\n";
+        }
         compared
             .different
             .iter()
@@ -224,23 +288,33 @@ mod tests {
         }
     }
 
-    fn against(here: &[Row], there: Vec<Row>) -> anyhow::Result<Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("there.json");
-        let report = Report {
+    fn report(layers: Vec<Row>) -> Report {
+        Report {
             model: "m".into(),
+            sha256: Some("m1".into()),
+            numerics: Some(1),
+            inputs: [("x".to_string(), "x1".to_string())].into(),
             instructions: "scalar".into(),
             notes: Vec::new(),
             integer_layers: 0,
-            layers: there,
+            layers,
             compared: None,
-        };
-        std::fs::write(&file, serde_json::to_string(&report).unwrap()).unwrap();
-        compare(here, file).map(|compared| compared.different)
+        }
+    }
+
+    fn against(here: &Report, there: &Report) -> anyhow::Result<Compared> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("there.json");
+        std::fs::write(&file, serde_json::to_string(there).unwrap()).unwrap();
+        compare(here, file)
+    }
+
+    fn different(here: &Report, there: Vec<Row>) -> Vec<String> {
+        against(here, &report(there)).unwrap().different
     }
 
     #[test]
-    fn what_differs_or_is_missing_is_named_in_order() {
+    fn what_differs_or_is_missing_on_either_side_is_named_in_order() {
         let here = [
             row("a", Some("1")),
             row("f", None),
@@ -248,16 +322,45 @@ mod tests {
             row("c", Some("3")),
         ];
         let same = here.to_vec();
-        assert!(against(&here, same).unwrap().is_empty());
+        let here = report(here.to_vec());
+        assert!(different(&here, same.clone()).is_empty());
         let there = vec![row("a", Some("1")), row("f", None), row("c", Some("4"))];
-        assert_eq!(against(&here, there).unwrap(), ["b", "c"]);
+        assert_eq!(different(&here, there), ["b", "c"]);
+        // By floats here, with a digest there; and a layer that is not here at all.
+        let there = [row("f", Some("5")), row("z", Some("6"))];
+        let there = [&same[..1], &same[2..], &there].concat();
+        assert_eq!(different(&here, there.clone()), ["f", "z"]);
+        assert_eq!(against(&here, &report(there)).unwrap().layers, 5);
     }
 
     #[test]
     fn nothing_in_common_is_an_error() {
-        let error = against(&[row("a", Some("1"))], vec![row("x", Some("1"))]).unwrap_err();
+        let here = report(vec![row("a", Some("1"))]);
+        let there = report(vec![row("x", Some("1"))]);
+        let error = against(&here, &there).err().unwrap();
         assert!(error.to_string().contains("another model"), "{error}");
-        let error = compare(&[], "/dev/null".into()).err().unwrap();
+        let error = compare(&here, "/dev/null".into()).err().unwrap();
         assert!(error.to_string().contains("sanderling hash --json"), "{error}");
+    }
+
+    #[test]
+    fn another_input_or_version_is_an_error_and_another_file_is_told() {
+        let here = report(vec![row("a", Some("1"))]);
+        let refused = |change: fn(&mut Report)| {
+            let mut there = report(vec![row("a", Some("1"))]);
+            change(&mut there);
+            against(&here, &there).err().unwrap().to_string()
+        };
+        let error = refused(|there| there.numerics = Some(2));
+        assert!(error.contains("numerics version 2"), "{error}");
+        let error = refused(|there| there.inputs = [("x".into(), "x2".into())].into());
+        assert!(error.contains("input 'x'"), "{error}");
+        let mut there = report(vec![row("a", Some("1"))]);
+        there.sha256 = Some("m2".into());
+        assert_eq!(against(&here, &there).unwrap().same_file, Some(false));
+        // What an older version printed says none of it.
+        (there.sha256, there.numerics) = (None, None);
+        there.inputs.clear();
+        assert_eq!(against(&here, &there).unwrap().same_file, None);
     }
 }

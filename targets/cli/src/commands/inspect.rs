@@ -6,7 +6,9 @@ use anyhow::Context;
 use clap::Args;
 use sanderling_bundle::{BundleView, Lineage, Manifest};
 use sanderling_compiler::onnx;
-use sanderling_core::{Graph, OpTable, PlanView, TensorType, ops};
+use sanderling_core::infer::specialise;
+use sanderling_core::{Dim, Graph, OpTable, PlanView, Tensor, TensorType, ops};
+use sanderling_launch::{LaunchTable, Seen};
 use sanderling_wire::Digest;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -43,12 +45,23 @@ struct Shown {
     operators: BTreeMap<String, usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     golden_vectors: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<Devices>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sections: Vec<SectionRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<NodeRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tensors: Vec<TensorRow>,
+}
+
+/// Who computes the nodes where there is a GPU.
+#[derive(Serialize)]
+struct Devices {
+    /// Nodes that the GPU backends take.
+    gpu: usize,
+    /// Operators of the others.
+    cpu: BTreeMap<String, usize>,
 }
 
 #[derive(Serialize)]
@@ -166,6 +179,7 @@ impl Inspect {
             outputs: plan.outputs().map(port).collect(),
             operators,
             golden_vectors: Some(view.golden()?.len()),
+            devices: devices(&plan, &view),
             sections: view
                 .sections()
                 .map(|s| SectionRow {
@@ -222,6 +236,7 @@ impl Inspect {
             outputs: graph.outputs.iter().map(|&id| port(id)).collect(),
             operators,
             golden_vectors: None,
+            devices: None,
             sections: Vec::new(),
             nodes: if self.nodes {
                 graph.nodes.iter().map(row).collect()
@@ -235,6 +250,54 @@ impl Inspect {
             },
         }
     }
+}
+
+/// Which nodes GPUs take, for the shapes that the certificate was made for, else 1 where the model leaves them open; none
+/// where these do not fit the model.
+fn devices(plan: &PlanView<'_>, view: &BundleView<'_>) -> Option<Devices> {
+    let sizes = view.manifest().ok()?.resources.for_dims;
+    let size = |dim: &Dim| match dim {
+        Dim::Fixed(n) => usize::try_from(*n).ok(),
+        Dim::Symbol(name) => {
+            let stated = sizes.iter().find(|(known, _)| known == name);
+            stated.map_or(Some(1), |(_, n)| usize::try_from(*n).ok())
+        }
+        Dim::Unknown => Some(1),
+    };
+    let concrete = |id| {
+        let ty = plan.value(id).ty()?;
+        let shape: Option<Vec<usize>> = ty.shape.iter().map(size).collect();
+        Some(TensorType::fixed(ty.dtype, &shape?))
+    };
+    let types: Vec<TensorType> = plan.inputs().map(concrete).collect::<Option<_>>()?;
+    let owned = |tensor: sanderling_bundle::TensorView<'_>| {
+        let shape: Option<Vec<usize>> = tensor.dims.iter().map(|dim| usize::try_from(dim).ok()).collect();
+        Tensor::from_bytes(tensor.dtype, &shape?, tensor.data).ok()
+    };
+    let constants: Vec<Tensor> = view.tensors().iter().map(owned).collect::<Option<_>>()?;
+    let facts = specialise(plan, &constants, OpTable(ops::ALL), &types).ok()?;
+    let table = LaunchTable(sanderling_launch::ops::ALL);
+    let mut found = Devices {
+        gpu: 0,
+        cpu: BTreeMap::new(),
+    };
+    for node in plan.nodes().filter(|node| !facts.is_folded(node)) {
+        match table.find(&Seen { node, facts: &facts }) {
+            Some(_) => found.gpu += 1,
+            None => {
+                *found
+                    .cpu
+                    .entry(operator_text(node.domain(), node.op_type()))
+                    .or_insert(0) += 1
+            }
+        }
+    }
+    Some(found)
+}
+
+fn counted(operators: &BTreeMap<String, usize>) -> String {
+    let words: Vec<String> = operators.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
+    words.join(", ")
 }
 
 fn text(shown: &Shown) -> String {
@@ -255,12 +318,14 @@ fn text(shown: &Shown) -> String {
     shown.inputs.iter().for_each(|p| text += &port(p));
     text += "outputs\n";
     shown.outputs.iter().for_each(|p| text += &port(p));
-    let operators: Vec<String> = shown
-        .operators
-        .iter()
-        .map(|(name, n)| format!("{name} ×{n}"))
-        .collect();
-    text += &format!("operators  {}\n", operators.join(", "));
+    text += &format!("operators  {}\n", counted(&shown.operators));
+    if let Some(Devices { gpu, cpu }) = &shown.devices {
+        text += &format!(
+            "with a GPU {} on it; on the CPU: {}\n",
+            count(*gpu as u64, "node"),
+            counted(cpu)
+        );
+    }
     if let Some(golden) = shown.golden_vectors {
         text += &format!("golden     {}\n", count(golden as u64, "vector"));
     }
@@ -305,6 +370,9 @@ fn manifest_text(manifest: &Manifest) -> String {
     text += &format!("resources  constants {}", bytes(resources.constant_bytes));
     if let Some(arena) = resources.arena_bytes {
         text += &format!(", arena {}", bytes(arena));
+    }
+    if let Some(stack) = resources.stack_bytes {
+        text += &format!(", stack up to {} without a heap", bytes(stack));
     }
     if let Some(macs) = resources.macs {
         text += &format!(", {:.1} million multiply-adds", macs as f64 / 1e6);

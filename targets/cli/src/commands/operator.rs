@@ -1,9 +1,9 @@
 //! What commands for operators share: where the server is, and who is asking.
 
-use crate::commands::serve::read_token;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use sanderling_client::{Client, ClientError};
+use sanderling_daemon::settings::read_secret;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ impl ServerArgs {
         let path = self.token_file.as_deref().context(
             "the server wants an operator's token: give --token-file (a server on loopback keeps one in DATA/operator.token)",
         )?;
-        Ok(Client::new(&self.server, &read_token(path)?)?)
+        Ok(Client::new(&self.server, &read_secret(path)?)?)
     }
 }
 

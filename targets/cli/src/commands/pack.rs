@@ -51,6 +51,9 @@ pub(crate) struct Pack {
     /// Size of a symbolic dimension for golden vectors and the resource certificate (1 unless given); may be repeated.
     #[arg(long, value_name = "NAME=SIZE", value_parser = dim)]
     dim: Vec<(String, u64)>,
+    /// Fix symbolic dimensions at the sizes of --dim, 1 by default: microcontrollers run static plans only.
+    #[arg(long)]
+    static_shapes: bool,
     /// Take no notice of a sanderling.toml beside the model.
     #[arg(long)]
     no_recipe: bool,
@@ -219,6 +222,7 @@ impl Pack {
             recipe.version.clone_from(version);
         }
         recipe.dims.extend(self.dim.iter().cloned());
+        recipe.static_shapes |= self.static_shapes;
         if let Some(WeightType::Int8) = self.quantise {
             recipe.quantise.get_or_insert_default();
         }

@@ -1,5 +1,6 @@
 //! `sanderling run`.
 
+use crate::commands::compute::Compute;
 use crate::commands::files;
 use crate::commands::model::{Inputs, arrays, image, load};
 use crate::out::{Out, chain, count};
@@ -7,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{ArgGroup, Args};
 use sanderling_bundle::{PostStep, PreStep};
 use sanderling_session::{
-    Answer, FileBlocks, Input, Pipeline, Prepared, Session, SessionOptions, Tensor, TensorType, TensorView,
+    Answer, FileBlocks, Input, Pipeline, Prepared, Session, Tensor, TensorType, TensorView,
 };
 use serde::Serialize;
 use std::fs;
@@ -52,9 +53,8 @@ pub(crate) struct Run {
     /// Labels to list with each answer; without it a line shows the best, and --json as many as the bundle says.
     #[arg(short = 'k', long, value_name = "K")]
     top_k: Option<usize>,
-    /// Threads to compute with.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = crate::commands::threads)]
-    threads: usize,
+    #[command(flatten)]
+    compute: Compute,
     /// Folder to write every output to, as NAME.npy; for files as N-NAME.npy, N being the file's place from 1.
     #[arg(short, long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
@@ -110,11 +110,7 @@ fn is_zero(n: &usize) -> bool {
 
 impl Run {
     pub(crate) fn run(self, out: &Out) -> anyhow::Result<()> {
-        let options = SessionOptions {
-            threads: self.threads.max(1),
-            ..SessionOptions::default()
-        };
-        let session = load(&self.model, &options)?;
+        let session = load(&self.model, &self.compute.options()?)?;
         if let Some(folder) = &self.output_dir {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -216,6 +212,7 @@ impl Run {
         let fill = self.random.then_some((self.shape.as_slice(), self.seed));
         let inputs = Inputs::read(&session, &self.input, fill)?;
         let found = outputs(&mut session, &inputs.views()).with_context(at)?;
+        self.compute.tell(&session);
         let views: Vec<_> = found
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor.view()))

@@ -2,14 +2,14 @@
 
 use crate::commands::files;
 use crate::out::Out;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use sanderling_bundle::BundleView;
+use sanderling_daemon::settings::read_secret;
 use sanderling_serve::{ModelSource, ServeOptions, Server};
 use serde::Serialize;
-use std::io::Read;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Serve models by the Open Inference Protocol v2.
 #[derive(Args)]
@@ -53,9 +53,9 @@ impl Serve {
             .iter()
             .map(|word| source(word))
             .collect::<Result<_, _>>()?;
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        let token = self.token_file.as_deref().map(read_secret).transpose()?;
         let options = ServeOptions {
-            address: self.listen,
+            address: Some(self.listen),
             token,
             allow_plain_http: self.allow_plain_http,
             threads: self.threads,
@@ -64,7 +64,7 @@ impl Serve {
         };
         let running = Server::load(&models, options)?.start()?;
         let serving = Serving {
-            url: format!("http://{}", running.address),
+            url: format!("http://{}", running.address.unwrap_or(self.listen)),
             models: models
                 .iter()
                 .map(|model| format!("{} {}", model.name, model.version))
@@ -90,20 +90,4 @@ fn source(word: &str) -> anyhow::Result<ModelSource> {
         version: manifest.version.clone(),
         path,
     })
-}
-
-/// A secret from a file: the first line, without the white space around it.
-pub(crate) fn read_token(path: &Path) -> anyhow::Result<String> {
-    // A token may come from a pipe, of a password store for example; what never ends is cut off.
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(files::MAX_SMALL).read_to_string(&mut text))
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    match text.lines().next().map(str::trim) {
-        Some(token) if token.len() >= 16 => Ok(token.to_string()),
-        _ => bail!(
-            "{}: a token has at least 16 characters on the first line",
-            path.display()
-        ),
-    }
 }

@@ -1,9 +1,10 @@
 //! `sanderling server`.
 
-use crate::commands::{serve::read_token, until_stopped};
+use crate::commands::until_stopped;
 use crate::out::Out;
 use anyhow::Context;
 use clap::Args;
+use sanderling_daemon::settings::read_secret;
 use sanderling_server::{Operator, Server, ServerConfig, TlsFiles, TrustConfig};
 use sanderling_sign::file::{self, Replace};
 use serde::Serialize;
@@ -117,7 +118,7 @@ impl ServerCommand {
         if let Some(path) = &token_file {
             config
                 .operators
-                .push(Operator::with_token(&self.operator, &read_token(path)?));
+                .push(Operator::with_token(&self.operator, &read_secret(path)?));
         }
         Ok((config, token_file))
     }
@@ -148,9 +149,9 @@ mod tests {
         // What a crash in the middle of the write leaves behind is not the token.
         std::fs::write(folder.path().join("operator.token.new"), "").unwrap();
         let path = first_token(folder.path()).unwrap();
-        let token = read_token(&path).unwrap();
+        let token = read_secret(&path).unwrap();
         assert_eq!(token.len(), 64);
         assert_eq!(first_token(folder.path()).unwrap(), path);
-        assert_eq!(read_token(&path).unwrap(), token);
+        assert_eq!(read_secret(&path).unwrap(), token);
     }
 }

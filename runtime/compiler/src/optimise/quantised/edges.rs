@@ -6,6 +6,9 @@ use sanderling_core::{DType, Graph, Tensor, TensorType, ValueId};
 
 use super::super::{Context, edit};
 
+/// ONNX's code of binary32.
+const FLOAT: i64 = 1;
+
 /// A quantised tensor, and how its floats are to be had: its scale and zero point are constants.
 #[derive(Debug, Clone)]
 pub(super) struct Quantised {
@@ -104,7 +107,13 @@ impl Edges {
     fn described(&self, graph: &Graph, index: usize, value: ValueId) -> Option<Quantised> {
         let node = &graph.nodes[index];
         let attrs = edit::attrs(node);
-        if attrs.int_or("block_size", 0).ok()? != 0 {
+        // Floats of another precision than binary32 give other bytes.
+        let floats = match node.is("DequantizeLinear") {
+            true => attrs.int_or("output_dtype", 0),
+            false => attrs.int_or("precision", 0),
+        };
+        let binary32 = matches!(floats.ok()?, 0 | FLOAT);
+        if attrs.int_or("block_size", 0).ok()? != 0 || !binary32 {
             return None;
         }
         let dtype = graph.value(value).ty.as_ref()?.dtype;

@@ -88,6 +88,16 @@ fn rewrite(graph: &mut Graph, cx: &Context<'_>, edges: &Edges, index: usize) -> 
         return false;
     };
     if let Some((x, table)) = table::between(graph, cx, edges, index) {
+        if table::moves_nothing(graph, x, &table) {
+            // Another pass takes it out.
+            let same = Lowered {
+                domain: "",
+                op: "Identity",
+                inputs: vec![Some(x)],
+            };
+            replace(graph, index, same, Vec::new());
+            return true;
+        }
         let table = graph.add_constant(format!("{}.table", name(graph, index)), table);
         replace(
             graph,

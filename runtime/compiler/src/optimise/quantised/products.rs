@@ -54,7 +54,7 @@ pub(super) fn gemm(graph: &mut Graph, site: &Site<'_>) -> Option<Lowered> {
 
 pub(super) fn mat_mul(graph: &mut Graph, site: &Site<'_>) -> Option<Lowered> {
     let a = operand(graph, site, 0)?;
-    let b = match weights(graph, site, 1, 1) {
+    let b = match matrix(graph, site, 1).and_then(|()| weights(graph, site, 1, 1)) {
         Some(weights) => {
             bias(graph, site, &a, &weights, usize::MAX, 1.0)?;
             weights.quantised
@@ -71,7 +71,14 @@ pub(super) fn mat_mul(graph: &mut Graph, site: &Site<'_>) -> Option<Lowered> {
     })
 }
 
-/// A computed right operand: the inner dimension alone must keep sums in range.
+/// Holds that an input has two axes: of a stack of matrices, axis 1 is not that of the columns.
+fn matrix(graph: &Graph, site: &Site<'_>, index: usize) -> Option<()> {
+    let input = edit::input(&graph.nodes[site.node], index)?;
+    let shape = &graph.value(input).ty.as_ref()?.shape;
+    (shape.len() == 2).then_some(())
+}
+
+/// A computed right operand, or a stack of matrices: the inner dimension alone must keep sums in range.
 fn product_of_two(graph: &Graph, site: &Site<'_>, a: &Quantised) -> Option<Quantised> {
     let b = operand(graph, site, 1)?;
     let inner = graph.value(a.value).ty.as_ref()?.shape.last()?.fixed()?;

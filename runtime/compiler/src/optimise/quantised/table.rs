@@ -44,7 +44,7 @@ const MAX_CHAIN: usize = 32;
 
 /// The bytes that the chain before the `QuantizeLinear` at `index` starts from, and its table.
 ///
-/// None where there is no such chain, or where it does nothing (then bytes move as they are).
+/// None where there is no such chain.
 pub(super) fn between(
     graph: &Graph,
     cx: &Context<'_>,
@@ -84,6 +84,12 @@ pub(super) fn between(
     chain.sort_unstable();
     chain.dedup();
     Some((from.value, computed(graph, cx, &chain, from.value)?))
+}
+
+/// Whether a table gives every byte of these back, in their type: a chain that does nothing.
+pub(super) fn moves_nothing(graph: &Graph, from: ValueId, table: &Tensor) -> bool {
+    let same_type = graph.value(from).ty.as_ref().map(|ty| ty.dtype) == Some(table.dtype());
+    same_type && table.bytes().iter().copied().eq(0..=255)
 }
 
 /// Whether the result has the shape of the bytes it starts from: no constant broadcasts it.

@@ -167,6 +167,40 @@ fn products() {
 }
 
 #[test]
+fn a_stack_of_matrices_is_read_by_its_own_columns() {
+    let product = || {
+        Build::new(17)
+            .input("x", DType::F32, &[2, 3, 6])
+            .q("x", "xq", 0.02, 120)
+            .dq("xq", "xd", 0.02, 120)
+    };
+    // A scale for each row of the inner axis, of as many columns: no integer form.
+    let build = product()
+        .weights("w", &[2, 6, 6], 1)
+        .node("MatMul", &["xd", "w"], &["c"]);
+    check(
+        build.q("c", "yq", 0.05, 9),
+        &[
+            "QuantizeLinear",
+            "DequantizeLinear",
+            "MatMul",
+            "QuantizeLinear",
+            "DequantizeLinear",
+        ],
+    );
+    // One scale for all has one.
+    let values: Vec<i64> = (0..2 * 6 * 4).map(|i| i * 37 % 255).collect();
+    let build = product()
+        .constant("wq", bytes(DType::U8, &[2, 6, 4], &values))
+        .dq("wq", "w", 0.004, 100)
+        .node("MatMul", &["xd", "w"], &["c"]);
+    check(
+        build.q("c", "yq", 0.05, 9),
+        &["QuantizeLinear", "QLinearMatMul", "DequantizeLinear"],
+    );
+}
+
+#[test]
 fn sums_products_and_means() {
     for (op, integer) in [("Add", "QLinearAdd"), ("Mul", "QLinearMul")] {
         let build = image()
@@ -210,6 +244,18 @@ fn chains_of_functions_are_one_table() {
             "QuantizeLinear",
             "DequantizeLinear",
         ],
+    );
+}
+
+#[test]
+fn what_changes_no_byte_is_left_out() {
+    let build = image()
+        .q("xd", "same", 0.02, 120)
+        .dq("same", "sd", 0.02, 120)
+        .node("Flatten", &["sd"], &["f"]);
+    check(
+        build.q("f", "yq", 0.02, 120),
+        &["QuantizeLinear", "Flatten", "DequantizeLinear"],
     );
 }
 

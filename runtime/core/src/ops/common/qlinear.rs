@@ -42,7 +42,7 @@ pub const fn result(scale: usize) -> Operand {
     Operand { value: None, scale }
 }
 
-/// Scales and zero points: one for all, or one a channel.
+/// Scales and zero points: each one for all, or one a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantisation {
     scales: Vec<f32>,
@@ -53,8 +53,8 @@ impl Quantisation {
     /// Of a scale and a zero point, left out for 0.
     ///
     /// # Errors
-    /// [`OpError`] for other types than binary32 and eight bits, scales that are not positive and finite, and zero
-    /// points that are not as many.
+    /// [`OpError`] for other types than binary32 and eight bits, scales that are not positive and finite, and as
+    /// many zero points as fit neither one for all nor one a scale.
     pub fn new(scale: TensorView<'_>, zero: Option<TensorView<'_>>) -> Result<Self, OpError> {
         let scales = scale.as_slice::<f32>()?.to_vec();
         if let Some(wrong) = scales.iter().find(|s| !(s.is_finite() && **s > 0.0)) {
@@ -64,9 +64,9 @@ impl Quantisation {
         }
         let zeros = match zero {
             Some(zero) => centred(zero, |_| 0)?,
-            None => alloc::vec![0; scales.len()],
+            None => alloc::vec![0],
         };
-        if zeros.len() != scales.len() {
+        if zeros.len() != scales.len() && zeros.len() != 1 && scales.len() != 1 {
             return Err(OpError::shape(format!(
                 "{} zero points for {} scales",
                 zeros.len(),
@@ -79,8 +79,11 @@ impl Quantisation {
     /// The scale and zero point of a channel.
     #[must_use]
     pub fn of(&self, channel: usize) -> (f32, i32) {
-        let i = if self.scales.len() == 1 { 0 } else { channel };
-        (self.scales[i], self.zeros[i])
+        let at = |len: usize| if len == 1 { 0 } else { channel };
+        (
+            self.scales[at(self.scales.len())],
+            self.zeros[at(self.zeros.len())],
+        )
     }
 
     /// The only scale and zero point.
@@ -101,13 +104,12 @@ impl Quantisation {
     /// # Errors
     /// [`OpError::Shape`].
     pub fn fit(self, channels: usize) -> Result<Self, OpError> {
-        if self.scales.len() == 1 || self.scales.len() == channels {
-            return Ok(self);
+        for (len, what) in [(self.scales.len(), "scales"), (self.zeros.len(), "zero points")] {
+            if len != 1 && len != channels {
+                return Err(OpError::shape(format!("{len} {what} for {channels} channels")));
+            }
         }
-        Err(OpError::shape(format!(
-            "{} scales for {channels} channels",
-            self.scales.len()
-        )))
+        Ok(self)
     }
 }
 
@@ -120,6 +122,16 @@ impl Operand {
         let zero = self.scale + 1;
         let typed = self.value.unwrap_or(zero);
         let ty = super::dtypes::input_of(cx, typed, EIGHT_BITS)?;
+        self.check_scale(cx)?;
+        super::dtypes::same_dtype(cx, zero, ty.dtype)?;
+        Ok(ty)
+    }
+
+    /// Holds the type of the scale.
+    ///
+    /// # Errors
+    /// [`OpError`] naming the input.
+    pub fn check_scale(&self, cx: &InferCx<'_>) -> Result<(), OpError> {
         if cx.input(self.scale)?.dtype != DType::F32 {
             return Err(OpError::InputType {
                 index: self.scale,
@@ -127,8 +139,7 @@ impl Operand {
                 found: cx.input(self.scale)?.dtype,
             });
         }
-        super::dtypes::same_dtype(cx, zero, ty.dtype)?;
-        Ok(ty)
+        Ok(())
     }
 
     /// Its scales and zero points.

@@ -48,10 +48,22 @@ impl<Q: QLinearArithmetic> Operator for QLinearBinary<Q> {
         1..=1
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
-        let (a, b, y) = (A.check(cx)?, B.check(cx)?, Y.check(cx)?);
+        let (a, b) = (A.check(cx)?, B.check(cx)?);
+        // Left out, it is 0 of a's type.
+        let dtype = match cx.optional(Y.scale + 1) {
+            Some(_) => Y.check(cx)?.dtype,
+            None => {
+                Y.check_scale(cx)?;
+                a.dtype
+            }
+        };
         let shape = broadcast(&a.shape, &b.shape)?;
-        cx.set_output(0, y.dtype, shape);
+        cx.set_output(0, dtype, shape);
         Ok(())
     }
 

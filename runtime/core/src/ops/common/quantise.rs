@@ -2,7 +2,8 @@
 
 use crate::attr::Attrs;
 use crate::error::OpError;
-use crate::shape::normalise_axis;
+use crate::op::InferCx;
+use crate::shape::{TensorType, element_count, normalise_axis};
 use crate::tensor::TensorView;
 use alloc::format;
 
@@ -75,17 +76,35 @@ impl Granularity {
     }
 }
 
-/// Holds that the zero point, where there is one, is shaped as the scale.
+/// Holds that the zero point (input 2), where there is one, has as many elements as the scale (input 1), as far as
+/// their shapes are known.
+///
+/// # Errors
+/// [`OpError::Shape`].
+pub fn check_zero_point_type(cx: &InferCx<'_>) -> Result<(), OpError> {
+    let len = |index: usize| {
+        let shape = cx.optional(index).and_then(TensorType::concrete)?;
+        element_count(&shape)
+    };
+    match (len(1), len(2)) {
+        (Some(scale), Some(zero)) => same_len(scale, zero),
+        _ => Ok(()),
+    }
+}
+
+/// [`check_zero_point_type`] of tensors.
 ///
 /// # Errors
 /// [`OpError::Shape`].
 pub fn check_zero_point(scale: &TensorView<'_>, zero: Option<&TensorView<'_>>) -> Result<(), OpError> {
-    match zero {
-        Some(zero) if zero.len() != scale.len() => Err(OpError::shape(format!(
-            "the zero point has {} elements, the scale {}",
-            zero.len(),
-            scale.len()
-        ))),
-        _ => Ok(()),
+    zero.map_or(Ok(()), |zero| same_len(scale.len(), zero.len()))
+}
+
+fn same_len(scale: usize, zero: usize) -> Result<(), OpError> {
+    if scale == zero {
+        return Ok(());
     }
+    Err(OpError::shape(format!(
+        "the zero point has {zero} elements, the scale {scale}"
+    )))
 }

@@ -18,6 +18,8 @@ pub trait Pointwise: Sync {
     const DOMAIN: &'static str = "";
     /// Opsets.
     const OPSETS: RangeInclusive<u16>;
+    /// [`Operator::exact`].
+    const EXACT: bool = false;
     /// Dtypes taken; those beyond floats go through [`Pointwise::int`].
     const DTYPES: Class = FLOATS;
     /// What the attributes say.
@@ -52,6 +54,10 @@ impl<T: Pointwise> Operator for Unary<T> {
 
     fn opsets(&self) -> RangeInclusive<u16> {
         T::OPSETS
+    }
+
+    fn exact(&self) -> bool {
+        T::EXACT
     }
 
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {

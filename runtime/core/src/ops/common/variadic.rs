@@ -13,6 +13,8 @@ use core::ops::RangeInclusive;
 pub trait Fold: Sync {
     /// ONNX name.
     const NAME: &'static str;
+    /// [`Operator::exact`].
+    const EXACT: bool = false;
     /// Dtypes taken.
     const DTYPES: Class = NUMBERS;
     /// One step.
@@ -33,6 +35,10 @@ impl<T: Fold> Operator for Variadic<T> {
 
     fn opsets(&self) -> RangeInclusive<u16> {
         super::since(1)
+    }
+
+    fn exact(&self) -> bool {
+        T::EXACT
     }
 
     fn infer(&self, cx: &mut InferCx<'_>) -> Result<(), OpError> {
