@@ -66,7 +66,23 @@ fn run() -> Result<(), sanderling_embedded::MicroError<'static>> {
             Digest(&logits)
         );
     }
+    #[cfg(target_arch = "arm")]
+    mark(&mut session)?;
     println!("done");
+    Ok(())
+}
+
+/// A run with the light on. The other board has no light.
+#[cfg(target_arch = "arm")]
+fn mark(session: &mut Session<'static, '_>) -> Result<(), sanderling_embedded::MicroError<'static>> {
+    use sanderling_embedded::{MarkError, run_marked};
+    let mut led = crate::led::Led::default();
+    session.set_input(0, &IMAGES[1..IMAGE_LEN])?;
+    match run_marked(session, &mut led) {
+        Ok(()) => println!("pin highs {} lows {}", led.highs, led.lows),
+        Err(MarkError::Run(error)) => return Err(error),
+        Err(error) => println!("error {error}"),
+    }
     Ok(())
 }
 

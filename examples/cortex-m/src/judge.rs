@@ -46,6 +46,8 @@ struct Printed {
     arena: Option<(u32, u32)>,
     /// Used, and the bound.
     stack: Option<(u32, u32)>,
+    /// How often the pin was high, and low, where the board has one.
+    pin: Option<(u32, u32)>,
     done: bool,
 }
 
@@ -67,6 +69,7 @@ impl Printed {
                     printed.arena = Some((touched.parse()?, bytes.parse()?));
                 }
                 ["stack", used, "bound", bytes] => printed.stack = Some((used.parse()?, bytes.parse()?)),
+                ["pin", "highs", highs, "lows", lows] => printed.pin = Some((highs.parse()?, lows.parse()?)),
                 ["done"] => printed.done = true,
                 _ => bail!("the firmware said: {line}"),
             }
@@ -101,6 +104,12 @@ fn judge(bundle: &Path, elf: &Path, log: &Path, target: &str) -> Result<()> {
     let bytes = read(bundle)?;
     let printed = Printed::read(&String::from_utf8_lossy(&read(log)?))?;
     let (touched, used, bound) = printed.fits(&bytes)?;
+    let pin = target.starts_with("thumb").then_some((1, 1));
+    ensure!(
+        printed.pin == pin,
+        "the pin of a marked run: {:?}, not {pin:?}",
+        printed.pin
+    );
     let mut session = Session::from_bundle(ModelBytes::copy_of(&bytes), &SessionOptions::default())?;
     let (mut compared, mut right) = (0, 0);
     let mut different = Vec::new();

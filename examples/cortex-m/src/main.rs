@@ -10,6 +10,8 @@
 mod firmware;
 #[cfg(not(target_os = "none"))]
 mod judge;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+mod led;
 #[cfg(target_os = "none")]
 mod stack;
 
