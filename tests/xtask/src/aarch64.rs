@@ -1,4 +1,5 @@
-//! NEON: kernels and vectors of docs/numerics.md on 64-bit Arm, in QEMU's user mode, as three processors.
+//! NEON: kernels and vectors of docs/numerics.md on 64-bit Arm, in QEMU's user mode, as three processors. Built as released:
+//! the boards' package takes the same standard library, and emulation is slow enough.
 
 use crate::toolchain::Target;
 use crate::{Context, StepResult, install, run};
@@ -34,6 +35,7 @@ pub(crate) fn install() -> StepResult {
 pub(crate) fn test(cx: &Context) -> StepResult {
     let args = [
         "test",
+        "--release",
         "--quiet",
         "--features=sanderling-kernels/std",
         "-p=sanderling-exactness",
@@ -46,7 +48,10 @@ pub(crate) fn test(cx: &Context) -> StepResult {
         run(cargo(cx, &args).args(tests).env("QEMU_CPU", processor))
     };
     // A Jetson's backend: there is no GPU to run it on.
-    run(&mut cargo(cx, &["build", "--quiet", "-p=sanderling-cuda"]))?;
+    run(&mut cargo(
+        cx,
+        &["build", "--release", "--quiet", "-p=sanderling-cuda"],
+    ))?;
     on(LEAST, ON_LEAST)?;
     OTHERS
         .iter()
@@ -75,6 +80,6 @@ pub(crate) fn program(cx: &Context, name: &str) -> std::path::PathBuf {
     TARGET
         .target_folder(cx)
         .join(TARGET.triple)
-        .join("debug")
+        .join("release")
         .join(name)
 }

@@ -4,7 +4,7 @@
 //! `sanderling_exactness::report`), or says why it was not run. The truth is the CPU without vector instructions; every
 //! layer that computes integers has its digest or the table is red.
 
-use crate::{Context, StepResult, aarch64, android, board, embedded, ios, lines, python, run};
+use crate::{Context, StepResult, aarch64, android, board, embedded, ios, lines, python, run, steps};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -213,9 +213,11 @@ fn native(cx: &Context, sample: &Sample, instructions: &str) -> Result<Outcome, 
 }
 
 fn gpu(cx: &Context, sample: &Sample) -> Result<Outcome, String> {
-    let build = ["build", "--quiet", "-p", "sanderling-gpu", "--example", "layers"];
-    run(&mut cx.cargo(&build))?;
-    let program = cx.target_folder().join("debug/examples/layers");
+    // With the crates of the unit tests, whose features it then shares: nothing is built twice.
+    let mut build = steps::UNIT_TESTED.to_vec();
+    build.extend(["--quiet", "--example", "gpu_layers"]);
+    run(cx.cargo(&["build"]).args(build))?;
+    let program = cx.target_folder().join("debug/examples/gpu_layers");
     let mut outcome = report(cx.command(program).args([&sample.bundle, &sample.input]))?;
     if let Outcome::Ran(report) = &mut outcome {
         // Built for tests, and emulated by the CPU where there is no GPU.
@@ -241,7 +243,13 @@ fn cuda(cx: &Context, sample: &Sample) -> Result<Outcome, String> {
 fn arm(cx: &Context, sample: &Sample, processor: &str) -> Result<Outcome, String> {
     run(&mut aarch64::cargo(
         cx,
-        &["build", "--quiet", "-p=sanderling-exactness", "--example=layers"],
+        &[
+            "build",
+            "--quiet",
+            "--release",
+            "-p=sanderling-exactness",
+            "--example=layers",
+        ],
     ))?;
     let program = aarch64::program(cx, "examples/layers");
     let mut outcome = report(

@@ -88,6 +88,12 @@ impl Context {
             .env("SANDERLING_PYTHON", self.python())
             .env("SANDERLING_GPU", "required")
             .env("SANDERLING_NODE_MODULES", self.cache().join("npm/node_modules"));
+        if std::env::var_os("CI").is_some() {
+            // Built once, from nothing: what a second build or a debugger would use is not made.
+            command
+                .env("CARGO_INCREMENTAL", "0")
+                .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        }
         command
     }
 

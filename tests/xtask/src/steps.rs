@@ -106,21 +106,24 @@ pub(crate) const ALL: &[Step] = &[
     },
 ];
 
+/// What the step `unit` covers: the rest runs whole processes.
+pub(crate) const UNIT_TESTED: &[&str] = &[
+    "--workspace",
+    "--exclude",
+    "sanderling-e2e",
+    "--exclude",
+    "sanderling-xtask",
+];
+
 fn clippy(cx: &Context) -> StepResult {
     run(&mut cx.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
 fn unit(cx: &Context) -> StepResult {
-    let mut args = vec![
-        "test",
-        "--workspace",
-        "--exclude",
-        "sanderling-e2e",
-        "--exclude",
-        "sanderling-xtask",
-    ];
+    let mut args = UNIT_TESTED.to_vec();
     args.extend(cx.full.then_some("--features=sanderling-tidy/full"));
-    let mut cargo = cx.cargo(&args);
+    let mut cargo = cx.cargo(&["test"]);
+    cargo.args(args);
     if let Some(nvrtc) = cuda::library(cx)? {
         cargo.env("SANDERLING_NVRTC", nvrtc);
     }

@@ -1,4 +1,4 @@
-//! Reports the layers of a bundle by the GPU, an emulated one too: `layers BUNDLE INPUT`.
+//! Reports the layers of a bundle by the GPU, an emulated one too: `gpu_layers BUNDLE INPUT`.
 #![forbid(unsafe_code)]
 
 use sanderling_exactness::report::report;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [bundle, input] = &args[..] else {
-        eprintln!("usage: layers BUNDLE INPUT");
+        eprintln!("usage: gpu_layers BUNDLE INPUT");
         return ExitCode::from(2);
     };
     let ops = LaunchTable(sanderling_launch::ops::ALL);
