@@ -164,7 +164,7 @@ class SessionTest {
         fails(SanderlingException.Argument.class, "no direct buffer", () -> Session.open(ByteBuffer.wrap(whole)));
         fails(SanderlingException.Argument.class, "-1 is no number of threads", () -> Session.open(magikaFile.toString(), -1, 0));
         fails(SanderlingException.Argument.class, "memory", () -> Session.open(magikaFile.toString(), 1, -1));
-        fails(SanderlingException.Bundle.class, "limit", () -> Session.open(magikaFile.toString(), 1, 64));
+        fails(SanderlingException.TooLarge.class, "limit", () -> Session.open(magikaFile.toString(), 1, 64));
     }
 
     @Test
