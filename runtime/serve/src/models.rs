@@ -20,6 +20,8 @@ pub enum Refusal {
     Bad(String),
     /// The model it is for is not here, or not any more.
     Gone(String),
+    /// No model is here, or not any more: there may be one later.
+    Nothing(String),
     /// The line is full.
     Busy,
     /// The model failed.

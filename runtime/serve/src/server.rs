@@ -464,6 +464,7 @@ fn failure(refusal: Refusal, model: &str) -> Failure {
     match refusal {
         Refusal::Bad(message) => Failure::new(StatusCode::BAD_REQUEST, message),
         Refusal::Gone(message) => Failure::new(StatusCode::NOT_FOUND, message),
+        Refusal::Nothing(message) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, message),
         Refusal::Busy => Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many requests wait for this model",

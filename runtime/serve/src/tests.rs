@@ -412,8 +412,19 @@ fn a_table_changes_while_it_is_served() {
     let mut answer = String::new();
     waiting.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("\"model_version\":\"2\""), "{answer}");
+    // Who waited while the last model went is told to come again.
+    let mut waiting = begin(address, body.len());
+    waiting.write_all(body.as_bytes()).unwrap();
+    let mut job = line.recv_timeout(Duration::from_secs(20)).unwrap();
     models.clear("it was taken away");
     assert!(ready().contains("it was taken away"));
+    job.answer(Err(crate::Refusal::Nothing("it was taken away".into())));
+    let mut answer = String::new();
+    waiting.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1"),
+        "{answer}"
+    );
 }
 
 /// Whoever may open the socket's file may ask, without a token.

@@ -78,7 +78,7 @@ impl Worker {
             return;
         }
         let Some(active) = &mut self.active else {
-            return job.answer(Err(Refusal::Gone(NOTHING.to_string())));
+            return job.answer(Err(Refusal::Nothing(NOTHING.to_string())));
         };
         let (name, version) = active.name.clone();
         let (wanted, pinned) = job.wants();

@@ -113,6 +113,26 @@ public final class Session {
         return Answer(answer)
     }
 
+    /// Answers a picture: `width` × `height` pixels of 8-bit red, green and blue, row by row without gaps.
+    public func answer(rgb: Data, width: Int, height: Int) throws -> Answer {
+        guard width >= 0, height >= 0 else {
+            throw SanderlingError(kind: .argument, description: "a picture of \(width) × \(height) pixels: sizes are not negative")
+        }
+        var answer = SanderlingAnswer()
+        try rgb.withUnsafeBytes { bytes in
+            let start = bytes.bindMemory(to: UInt8.self).baseAddress
+            try check { sanderling_session_answer_image(handle, width, height, start, bytes.count, &answer, $0) }
+        }
+        return Answer(answer)
+    }
+
+    /// The labels of a classifier, by their index in the scores; none where the bundle has none.
+    public var labels: [String] {
+        (0..<sanderling_session_label_count(handle)).compactMap { index in
+            sanderling_session_label(handle, index).map { String(cString: $0) }
+        }
+    }
+
     /// The digests of the integer layers, as the JSON that `sanderling hash --against` reads.
     public func hash(_ inputs: [String: Tensor]) throws -> String {
         var json: UnsafeMutablePointer<CChar>?
