@@ -76,7 +76,7 @@ impl Backend for CudaBackend {
 
     fn prepare(&self, segment: &Segment<'_>) -> Result<Box<dyn Executable>, CoreError> {
         self.device.check()?;
-        let program = Program::new(self.ops, segment, self.device.limits()?)?;
+        let program = Program::on_device(self.ops, segment, self.device.limits()?, crate::NAME)?;
         Ok(Box::new(CudaExecutable::new(self.device.clone(), program)?))
     }
 }

@@ -111,7 +111,7 @@ impl fmt::Display for CudaError {
             Self::Driver { what, message } => {
                 write!(
                     f,
-                    "the NVIDIA driver failed at {what}: {message}; or use the backend cpu"
+                    "the NVIDIA driver failed at {what}: {message}; mend its installation, or use the backend cpu"
                 )
             }
         }

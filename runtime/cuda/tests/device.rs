@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_cuda::{CudaBackend, CudaOptions};
-use sanderling_exactness::{models, node, random};
+use sanderling_exactness::{chains, models, node, random};
 use sanderling_launch::LaunchTable;
 use std::rc::Rc;
 
@@ -25,6 +25,7 @@ fn a_gpu_gives_every_vector_and_every_integer_layer() {
     );
     assert!(taken > 60, "only {taken}; left: {left:?}");
     random::hold(&backend);
+    chains::hold(&backend);
     let backend = Rc::new(backend);
     for &model in models::INT8 {
         models::hold(backend.clone(), model).unwrap();

@@ -66,7 +66,7 @@ impl Backend for GpuBackend {
 
     fn prepare(&self, segment: &Segment<'_>) -> Result<Box<dyn Executable>, CoreError> {
         self.device.faults.check()?;
-        let program = Program::new(self.ops, segment, self.device.limits)?;
+        let program = Program::on_device(self.ops, segment, self.device.limits, crate::NAME)?;
         Ok(Box::new(GpuExecutable::new(self.device.clone(), program)?))
     }
 }

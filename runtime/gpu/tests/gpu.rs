@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_exactness::models::{graph, image, session};
-use sanderling_exactness::{models, node, random};
+use sanderling_exactness::{chains, models, node, random};
 use sanderling_gpu::{Dot, GpuBackend, GpuOptions};
 use sanderling_launch::{Kernel, LaunchTable};
 use sanderling_session::Progress;
@@ -44,6 +44,7 @@ fn the_gpu_gives_every_vector_that_it_takes() {
 fn random_nodes_give_the_references_bytes() {
     if let Some(backend) = open(None) {
         random::hold(&backend);
+        chains::hold(&backend);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kernels and what each is told: the contract between this crate, `shaders/*.wgsl` and the CUDA sources.
 //!
-//! A kernel is launched with at least [`Kernel::threads`](crate::Step) threads in groups of [`WORKGROUP`]; a thread whose number is
+//! A kernel is launched with at least [`Step::threads`](crate::Step::threads) threads in groups of [`WORKGROUP`]; a thread whose number is
 //! not below the step's count does nothing. Parameters are words in the order of the fields below. Offsets and strides count
 //! words of the arena, or of the constants where it says so. Eight-bit operands are read as signed bytes after an
 //! exclusive or with `flip`: 0x80808080 turns u8 into i8, and their zero points, given here, have moved along.

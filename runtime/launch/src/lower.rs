@@ -10,7 +10,7 @@ use crate::node::Seen;
 use crate::ops::LaunchTable;
 use crate::program::{Border, Limits, Program, Step};
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use sanderling_core::backend::Segment;
 use sanderling_core::error::CoreError;
@@ -133,16 +133,29 @@ impl<'a> Lowering<'a> {
     /// [`OpError::Unsupported`] where no kernel copies between the layouts.
     pub fn operand(&mut self, value: ValueId, layout: &Layout) -> Result<Place, OpError> {
         let rank = layout.shape().len();
-        let places = &self.of_value[value.index()];
+        let first = match self.of_value[value.index()].first() {
+            Some(&place) => place,
+            None => self.first_place(value, layout)?,
+        };
         let there = |place: &&Place| aligned(&self.places[place.0].layout, rank).as_ref() == Some(layout);
-        if let Some(&place) = places.iter().find(there) {
+        if let Some(&place) = self.of_value[value.index()].iter().find(there) {
             return Ok(place);
         }
-        let place = match (places.first().copied(), self.data(value)) {
-            (Some(from), _) => self.relaid(from, layout)?,
-            (None, Some(data)) => self.place(layout.clone(), Some(layout.pack(data.bytes()))),
-            (None, None) => self.place(layout.clone(), None),
+        let place = self.relaid(first, layout)?;
+        self.of_value[value.index()].push(place);
+        Ok(place)
+    }
+
+    /// A place for a value that nothing has asked for, under its own axes: as `layout` has them, if it packs one of them.
+    fn first_place(&mut self, value: ValueId, layout: &Layout) -> Result<Place, OpError> {
+        let own = self.shape(value)?;
+        let more = layout.shape().len().saturating_sub(own.len().max(1));
+        let layout = match layout.axis().checked_sub(more) {
+            Some(axis) => Layout::new(&own, axis),
+            None => Layout::usual(&own),
         };
+        let preset = self.data(value).map(|data| layout.pack(data.bytes()));
+        let place = self.place(layout, preset);
         self.of_value[value.index()].push(place);
         Ok(place)
     }
@@ -201,7 +214,7 @@ impl<'a> Lowering<'a> {
     /// Copies a box: `sizes` elements from `begins` on of the output, each axis of the source walked as `walks` says.
     ///
     /// # Errors
-    /// [`OpError::Unsupported`] for more than five axes.
+    /// [`OpError::Unsupported`] for more than five axes; [`OpError::Shape`] where it would leave either tensor.
     pub fn copy(
         &mut self,
         (from, x): (Place, &Layout),
@@ -213,6 +226,12 @@ impl<'a> Lowering<'a> {
         let outer: Vec<usize> = y.outer().collect();
         if outer.len() > 4 {
             return Err(OpError::unsupported("a copy over more than five axes"));
+        }
+        let is_inside = |axis: usize| begins[axis] + sizes[axis] <= y.shape()[axis];
+        if !((0..sizes.len()).all(is_inside)
+            && walks.iter().zip(x.shape()).all(|(w, &n)| w.stays_in(n, sizes)))
+        {
+            return Err(OpError::shape("a copy would leave its tensors"));
         }
         let pad = 4 - outer.len();
         let (mut dims, mut y_strides) = ([1u32; 4], [0u32; 4]);
@@ -292,7 +311,14 @@ impl<'a> Lowering<'a> {
                 None => Err(OpError::unsupported("a node that this backend has no kernel for")),
             };
             lowered.map_err(|source| {
-                CoreError::at(node.display_name(), "as the plan says".to_string(), source)
+                let types = node
+                    .inputs()
+                    .map(|id| match id.and_then(|id| segment.facts.ty(id)) {
+                        Some(ty) => ty.to_string(),
+                        None => "-".to_string(),
+                    });
+                let types: Vec<String> = types.collect();
+                CoreError::at(node.display_name(), types.join(", "), source)
             })?;
         }
         self.finish(limits)
@@ -405,6 +431,14 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Whether all of a walk over a box of these sizes is inside an axis.
+    fn stays_in(&self, axis: usize, sizes: &[usize]) -> bool {
+        let (along, step) = self.along.map_or((0, 0), |(along, step)| (sizes[along], step));
+        let last = i128::from(self.start) + i128::from(step) * (along as i128 - 1).max(0);
+        let is_inside = |index: i128| (0..axis as i128).contains(&index);
+        sizes.contains(&0) || (is_inside(i128::from(self.start)) && is_inside(last))
+    }
+
     /// Element by element along an axis.
     #[must_use]
     pub fn along(axis: usize) -> Self {

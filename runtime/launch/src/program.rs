@@ -83,6 +83,27 @@ impl Program {
         Lowering::new(segment).run(table, limits)
     }
 
+    /// [`Program::new`] for a device whose own limits are one reason to refuse: then another backend may take over, as it
+    /// may for a node that the table promised and cannot lower. What exceeds the segment's limit exceeds everyone's.
+    ///
+    /// # Errors
+    /// [`CoreError::TooLarge`] beyond the segment's limit; else [`CoreError::Backend`], recoverable.
+    pub fn on_device(
+        table: LaunchTable,
+        segment: &Segment<'_>,
+        limits: Limits,
+        backend: &str,
+    ) -> Result<Self, CoreError> {
+        Self::new(table, segment, limits).map_err(|error| match error {
+            CoreError::TooLarge { bytes, .. } if bytes > segment.memory_limit => error,
+            error => CoreError::Backend {
+                backend: backend.into(),
+                message: alloc::format!("this device cannot take it: {error}"),
+                recoverable: true,
+            },
+        })
+    }
+
     /// Node and kernel, for people.
     #[must_use]
     pub fn kernels(&self) -> Vec<(usize, String)> {

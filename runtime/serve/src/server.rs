@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 /// Bytes of a request that are counted at once.
 const BLOCK: usize = 1024;
@@ -215,6 +216,7 @@ impl Server {
         &self,
         request: Request,
         room: OwnedSemaphorePermit,
+        until: Instant,
     ) -> Result<(InferRequest, OwnedSemaphorePermit), Failure> {
         // Pages in a browser cannot send this type to another site without its leave.
         let kind = request.headers().get(header::CONTENT_TYPE);
@@ -224,7 +226,7 @@ impl Server {
             return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
         let body = axum::body::to_bytes(request.into_body(), self.options.max_body);
-        let bytes = tokio::time::timeout(self.options.timeout, body)
+        let bytes = tokio::time::timeout_at(until, body)
             .await
             .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"))?
             .map_err(|_| self.too_long())?;
@@ -276,6 +278,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.clear();
         if let Some(runtime) = self.runtime.take() {
+            // What was taken in is answered; how long that may take is limited there.
+            for done in self.done.drain(..) {
+                drop(runtime.block_on(done));
+            }
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
     }
@@ -428,7 +434,8 @@ async fn answer(
 ) -> Result<Response, Failure> {
     let model = server.find(name, version)?;
     let room = server.room_for(&request)?;
-    let (request, room) = server.read(request, room).await?;
+    let until = Instant::now() + server.options.timeout;
+    let (request, room) = server.read(request, room, until).await?;
     let id = request.id.clone();
     let (reply, answer) = oneshot::channel();
     let job = Job {
@@ -441,7 +448,7 @@ async fn answer(
     let failed = |refusal| failure(refusal, name);
     model.line.put(job).map_err(failed)?;
     // Where this is dropped, as the caller has gone, the job is not run unless it is running already.
-    let answered = tokio::time::timeout(server.options.timeout, answer)
+    let answered = tokio::time::timeout_at(until, answer)
         .await
         .map_err(|_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the model took too long"))?
         .unwrap_or_else(|_| Err(Refusal::Failed("the model's thread has ended".to_string())))

@@ -1,13 +1,13 @@
 //! A Unix socket in the file system: who may open the file may ask.
 //!
-//! The socket is bound beside its place under another name, gets its mode, and is then moved there: nobody can
-//! connect before the mode holds, and what a killed process left is replaced in one step. A socket that somebody
-//! listens on is not taken away from them.
+//! The socket is bound in a folder of its own beside its place, which nobody else may enter, gets its mode, and is then
+//! moved there: nobody can connect before the mode holds, and what a killed process left is replaced in one step. A
+//! socket that somebody listens on is not taken away from them.
 
 use crate::ServeError;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -50,31 +50,23 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServeError
             Err(error) => return Err(told(error)),
         }
     }
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}", std::process::id()));
-    let beside = path.with_file_name(name);
+    let folder = path.with_file_name(format!(".{}", std::process::id()));
     // What a process with this number left.
-    drop(fs::remove_file(&beside));
-    let listener = UnixListener::bind(&beside).map_err(told)?;
-    let place = || -> io::Result<(u64, u64)> {
+    drop(fs::remove_dir_all(&folder));
+    let place = || -> io::Result<(UnixListener, (u64, u64))> {
+        fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        let inside = folder.join("s");
+        let listener = UnixListener::bind(&inside)?;
         listener.set_nonblocking(true)?;
-        fs::set_permissions(&beside, fs::Permissions::from_mode(MODE))?;
-        fs::rename(&beside, path)?;
-        identity(path)
+        fs::set_permissions(&inside, fs::Permissions::from_mode(MODE))?;
+        fs::rename(&inside, path)?;
+        Ok((listener, identity(path)?))
     };
-    match place() {
-        Ok(identity) => Ok((
-            listener,
-            SocketFile {
-                path: path.to_path_buf(),
-                identity,
-            },
-        )),
-        Err(error) => {
-            drop(fs::remove_file(&beside));
-            Err(told(error))
-        }
-    }
+    let placed = place();
+    drop(fs::remove_dir_all(&folder));
+    let (listener, identity) = placed.map_err(told)?;
+    let path = path.to_path_buf();
+    Ok((listener, SocketFile { path, identity }))
 }
 
 #[cfg(test)]

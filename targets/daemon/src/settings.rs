@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Most bytes of a secret's file.
 const MAX_SECRET: u64 = 1 << 20;
+/// Longest time between two inputs, milliseconds: a day.
+const MAX_INTERVAL: u64 = 86_400_000;
 /// Fewest characters of a secret.
 const MIN_SECRET: usize = 16;
 
@@ -56,7 +58,7 @@ pub struct Settings {
 pub struct Inputs {
     /// Folders whose files are answered, over and over, those that come later too.
     pub folders: Vec<PathBuf>,
-    /// Milliseconds between two of them.
+    /// Milliseconds between two of them; at most a day.
     pub every_ms: u64,
     /// File that answers are appended to, one JSON document a line.
     pub answers: Option<PathBuf>,
@@ -199,6 +201,12 @@ impl Settings {
             (None, Some(file)) if file.exists() => Some(read_enrolment(file)?),
             (given, _) => given,
         };
+        if self.inputs.every_ms > MAX_INTERVAL {
+            return Err(DaemonError::Setting {
+                key: "inputs.every_ms",
+                message: format!("{} is more than a day, {MAX_INTERVAL}", self.inputs.every_ms),
+            });
+        }
         let inference = self.inference.options()?;
         let cascade = self.cascade.map(Cascade::options).transpose()?;
         let mut agent = Options::new(self.state, self.hardware, runtime_info(0));

@@ -128,6 +128,9 @@ pub(crate) struct Parts {
     pub(crate) seed: u64,
 }
 
+/// Longest time between two rounds: what watches the daemon sees it alive, and telemetry is not held up by a slow feed.
+const ROUND: Duration = Duration::from_secs(5);
+
 /// State of the serving thread.
 pub(crate) struct Worker {
     pub(crate) parts: Parts,
@@ -165,7 +168,7 @@ impl Worker {
             let wait = if busy {
                 Duration::ZERO
             } else {
-                next.saturating_duration_since(Instant::now())
+                next.saturating_duration_since(Instant::now()).min(ROUND)
             };
             match self.parts.commands.recv_timeout(wait) {
                 Ok(Command::Serve(serve)) => {

@@ -1,8 +1,8 @@
 //! A region of NOR flash that holds a bundle.
 //!
 //! A bundle comes in pieces, over a radio or a bus, and is longer than memory. [`BundleFlash::install`] erases, writes what comes,
-//! and reads all of it back through SHA-256: only then is it said to be there. The first page is written last, so that
-//! a region whose writing was cut short holds no bundle: its magic is missing.
+//! and reads all of it back through SHA-256: only then is it said to be there. The bundle's magic is written last, so that
+//! a region whose writing was cut short holds no bundle.
 
 use core::fmt;
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
@@ -93,7 +93,8 @@ impl<F: NorFlash> BundleFlash<F> {
     /// no bundle.
     ///
     /// # Errors
-    /// [`FlashError`]; the region then holds no bundle.
+    /// [`FlashError::TooLong`] before anything is changed; any other [`FlashError`], and the region holds no bundle, unless the
+    /// flash failed before its first sector was erased.
     pub fn install<'p>(
         &mut self,
         len: u32,
@@ -128,12 +129,22 @@ impl<F: NorFlash> BundleFlash<F> {
         if came != len {
             return Err(FlashError::Length { announced: len, came });
         }
-        // All but the first page is looked at before that one makes a bundle of it.
+        // All but the first page is looked at before that one makes a bundle of it; its magic comes last.
         if self.read_back(len, Some(&first))? != *digest {
             return Err(FlashError::Digest);
         }
-        self.flash.write(self.start, &first).map_err(failed)?;
-        self.verify(len, digest)
+        let (magic, rest) = first.split_at(MAGIC.len().next_multiple_of(F::WRITE_SIZE));
+        if !rest.is_empty() {
+            self.flash
+                .write(self.start + magic.len() as u32, rest)
+                .map_err(failed)?;
+        }
+        self.flash.write(self.start, magic).map_err(failed)?;
+        self.verify(len, digest).or_else(|error| {
+            let sector = self.start + F::ERASE_SIZE as u32;
+            self.flash.erase(self.start, sector).map_err(failed)?;
+            Err(error)
+        })
     }
 
     /// Reads the region's first `len` bytes and compares their digest.

@@ -7,10 +7,12 @@ use std::path::Path;
 
 const SECTOR: usize = 4096;
 
-/// NOR flash: erased to ones, writing clears bits. Fails when its operations are used up.
+/// NOR flash: erased to ones, writing clears bits. Fails when its operations, each on a unit, are used up.
 struct Nor {
     bytes: Vec<u8>,
     operations: usize,
+    /// A cell that reads as zero whatever is written.
+    worn: Option<usize>,
 }
 
 impl Nor {
@@ -18,6 +20,7 @@ impl Nor {
         Self {
             bytes: vec![0; 64 * SECTOR],
             operations,
+            worn: None,
         }
     }
 
@@ -58,13 +61,19 @@ impl NorFlash for Nor {
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
-        self.operate()?;
-        let to = &mut self.bytes[offset as usize..offset as usize + bytes.len()];
-        assert!(
-            to.iter().all(|&byte| byte == 0xff),
-            "written twice without an erase"
-        );
-        to.copy_from_slice(bytes);
+        let to = self.bytes[offset as usize..].chunks_mut(Self::WRITE_SIZE);
+        for (to, unit) in to.zip(bytes.chunks(Self::WRITE_SIZE)) {
+            self.operations = self.operations.checked_sub(1).ok_or(NorFlashErrorKind::Other)?;
+            assert!(
+                to.iter().all(|&byte| byte == 0xff),
+                "written twice without an erase"
+            );
+            to.copy_from_slice(unit);
+        }
+        let written = offset as usize..offset as usize + bytes.len();
+        if let Some(at) = self.worn.filter(|at| written.contains(at)) {
+            self.bytes[at] = 0;
+        }
         Ok(())
     }
 }
@@ -167,15 +176,47 @@ fn what_is_not_the_bundle_is_refused() {
 fn a_cut_at_any_operation_leaves_no_bundle() {
     let bundle = bundle();
     let (len, digest) = (bundle.len() as u32, sha256(&bundle));
-    let mut cuts = 0;
-    loop {
-        let mut flash = BundleFlash::new(Nor::new(cuts), 0, 48 * SECTOR as u32).unwrap();
-        match flash.install(len, &digest, bundle.chunks(512)) {
-            Ok(()) => break,
-            Err(error) => assert_eq!(error, FlashError::Flash(NorFlashErrorKind::Other)),
-        }
-        assert!(!flash.holds_bundle().unwrap());
-        cuts += 1;
+    let install = |nor: Nor, bytes: &[u8]| {
+        let mut flash = BundleFlash::new(nor, 0, 48 * SECTOR as u32).unwrap();
+        let done = flash.install(len, &digest, bytes.chunks(512));
+        (done, flash.holds_bundle().unwrap(), flash.release())
+    };
+    let (done, _, old) = install(Nor::new(usize::MAX), &bundle);
+    done.unwrap();
+    // Over another bundle, cut at the first operations, here and there, and at each of the first page, which is last.
+    let sectors = bundle.len().div_ceil(SECTOR);
+    let operations = sectors + bundle.len().next_multiple_of(256) / Nor::WRITE_SIZE;
+    let rare = (0..operations).step_by(997);
+    for cut in (0..40).chain(rare).chain(operations - 80..operations) {
+        let nor = Nor {
+            bytes: old.bytes.clone(),
+            ..Nor::new(cut)
+        };
+        let (done, holds, _) = install(nor, &bundle);
+        assert_eq!(done, Err(FlashError::Flash(NorFlashErrorKind::Other)), "{cut}");
+        // Before the first sector was erased the old one is there.
+        assert_eq!(holds, cut == 0, "{cut}");
     }
-    assert!(cuts > 100, "{cuts}");
+    install(Nor::new(operations), &bundle).0.unwrap();
+}
+
+#[test]
+fn what_reads_back_wrong_is_no_bundle() {
+    let bundle = bundle();
+    // In the first page behind the magic, which is looked at last; and further on.
+    for worn in [40, 9000] {
+        let mut at = worn;
+        while bundle[at] == 0 {
+            at += 1;
+        }
+        let nor = Nor {
+            worn: Some(at),
+            ..Nor::new(usize::MAX)
+        };
+        let mut flash = BundleFlash::new(nor, 0, 48 * SECTOR as u32).unwrap();
+        let digest = sha256(&bundle);
+        let result = flash.install(bundle.len() as u32, &digest, bundle.chunks(512));
+        assert_eq!(result, Err(FlashError::Digest));
+        assert!(!flash.holds_bundle().unwrap());
+    }
 }

@@ -128,6 +128,36 @@ mod tests {
             settings.cascade.is_some() && settings.inference.http.is_some(),
             "{all}"
         );
+        // What is not marked as an example is the default. A mark is in the comment above a key, or above a section.
+        let (mut example, mut section, mut defaults) = (false, false, String::new());
+        for line in text.lines() {
+            match line.strip_prefix('#') {
+                Some(words) if words.starts_with(' ') => {
+                    example |= words.contains("(example");
+                    continue;
+                }
+                Some(head) if head.starts_with('[') => section = example,
+                Some(key) if !(example || section) => defaults.extend([key, "\n"]),
+                None if line.starts_with('[') => {
+                    defaults.extend([line, "\n"]);
+                    section = false;
+                }
+                _ => {}
+            }
+            example = false;
+        }
+        let mut shown: Settings = toml::from_str(&defaults).unwrap();
+        let meant = options(Settings::default(), Sessions::default()).unwrap().agent;
+        assert_eq!(shown.update.trial_seconds.take(), Some(meant.trial.min_seconds));
+        assert_eq!(
+            shown.update.daily_budget_bytes.take(),
+            Some(meant.network.daily_budget)
+        );
+        assert_eq!(
+            format!("{shown:?}"),
+            format!("{:?}", Settings::default()),
+            "{defaults}"
+        );
         let keys = format!("{:?}", Settings::default());
         let names = keys
             .split([' ', '{', '('])

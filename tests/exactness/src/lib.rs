@@ -4,6 +4,7 @@
 //! Rust code. A backend's tests take [`vectors`], compute, and compare bytes.
 #![forbid(unsafe_code)]
 
+pub mod chains;
 pub mod models;
 pub mod node;
 pub mod random;

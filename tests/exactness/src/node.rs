@@ -56,8 +56,22 @@ pub fn graph(vector: &Vector, two: bool) -> Result<(Graph, Vec<Tensor>), CoreErr
 /// The output as a backend computes it, and the kernel.
 ///
 /// # Errors
-/// What the backend says; [`CoreError::Backend`] where it does not take the node.
+/// As [`run_all`].
 pub fn run(backend: &dyn Backend, graph: &Graph, given: &[Tensor]) -> Result<(Tensor, String), CoreError> {
+    let (outputs, kernel) = run_all(backend, graph, given)?;
+    let found = outputs.into_iter().next();
+    Ok((found.ok_or_else(|| missing("there is no output"))?, kernel))
+}
+
+/// Every output of a graph as a backend computes it, and the first kernel.
+///
+/// # Errors
+/// What the backend says; [`CoreError::Backend`] where it does not take all of it.
+pub fn run_all(
+    backend: &dyn Backend,
+    graph: &Graph,
+    given: &[Tensor],
+) -> Result<(Vec<Tensor>, String), CoreError> {
     let (bytes, ids) = encode(graph, &Arena::default())?;
     let plan = PlanView::parse(&bytes)?;
     let constants: Vec<Tensor> = ids.iter().filter_map(|&id| graph.constant(id).cloned()).collect();
@@ -65,7 +79,7 @@ pub fn run(backend: &dyn Backend, graph: &Graph, given: &[Tensor]) -> Result<(Te
     let facts = specialise(&plan, &constants, OpTable(ops::ALL), &types)?;
     let parts = partition(&plan, &facts, &[backend])?;
     let [part] = &parts[..] else {
-        return Err(missing("one node is not one part"));
+        return Err(missing("what one backend takes is not one part"));
     };
     let mut executable = backend.prepare(&Segment {
         plan,
@@ -85,9 +99,13 @@ pub fn run(backend: &dyn Backend, graph: &Graph, given: &[Tensor]) -> Result<(Te
         .ok_or_else(|| missing("the part reads what is not given"))?;
     run_blocking(&mut *executable, &located, std::thread::yield_now)?;
     let kernel = executable.kernels().into_iter().map(|(_, kernel)| kernel).next();
-    let found = executable.read_output(0)?;
-    let found = found.ok_or_else(|| missing("there is no output"))?.to_tensor();
-    Ok((found, kernel.unwrap_or_default()))
+    let outputs = graph.outputs.iter().map(|id| {
+        let index = part.outputs.iter().position(|output| output == id);
+        let found = executable.read_output(index.ok_or_else(|| missing("an output is not the part's"))?)?;
+        Ok(found.ok_or_else(|| missing("there is no output"))?.to_tensor())
+    });
+    let outputs = outputs.collect::<Result<Vec<_>, CoreError>>()?;
+    Ok((outputs, kernel.unwrap_or_default()))
 }
 
 /// Runs every vector on a backend: how many runs it took, and the names of the vectors that it left to others.

@@ -7,36 +7,36 @@ use sanderling_core::plan::{Arena, PlanView, encode};
 use sanderling_core::{Attribute, CoreError, DType, OpTable, Tensor, ops, reference};
 
 /// A generator of its own: the same cases on every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 >> 11
     }
 
-    fn to(&mut self, most: usize) -> usize {
+    pub(crate) fn to(&mut self, most: usize) -> usize {
         1 + self.next() as usize % most
     }
 
-    fn flip(&mut self) -> bool {
+    pub(crate) fn flip(&mut self) -> bool {
         self.next().is_multiple_of(2)
     }
 
-    fn dtype(&mut self) -> DType {
+    pub(crate) fn dtype(&mut self) -> DType {
         if self.flip() { DType::U8 } else { DType::I8 }
     }
 
-    fn bytes(&mut self, dtype: DType, shape: &[usize]) -> Tensor {
+    pub(crate) fn bytes(&mut self, dtype: DType, shape: &[usize]) -> Tensor {
         let count = shape.iter().product();
         let bytes: Vec<u8> = (0..count).map(|_| self.next() as u8).collect();
         Tensor::from_bytes(dtype, shape, &bytes).unwrap()
     }
 
     /// A scale and a zero point, or `count` of each.
-    fn scale(&mut self, dtype: DType, count: Option<usize>) -> [Option<Tensor>; 2] {
+    pub(crate) fn scale(&mut self, dtype: DType, count: Option<usize>) -> [Option<Tensor>; 2] {
         let shape: Vec<usize> = count.into_iter().collect();
         let len = count.unwrap_or(1);
         let scales: Vec<f32> = (0..len)

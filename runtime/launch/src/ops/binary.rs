@@ -1,6 +1,6 @@
 //! Sums and products of two eight-bit tensors, with broadcasting.
 
-use super::{LaunchOp, Signed, dtype, results};
+use super::{LaunchOp, MAX_RANK, Signed, dtype, results};
 use crate::kernel::Binary;
 use crate::layout::Layout;
 use crate::lower::{Lowering, Place};
@@ -62,7 +62,7 @@ impl LaunchOp for QLinearMul {
 fn supports(seen: &Seen<'_>) -> bool {
     [seen.bytes(0), seen.bytes(3), seen.output_bytes()]
         .iter()
-        .all(Option::is_some)
+        .all(|shape| shape.as_ref().is_some_and(|shape| shape.len() <= MAX_RANK))
         && [A, B, Y]
             .into_iter()
             .all(|operand| seen.has_single_scale(operand))

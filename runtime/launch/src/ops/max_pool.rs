@@ -1,6 +1,6 @@
 //! The greatest of each window, over one or two axes of eight-bit tensors: `MaxPool`.
 
-use super::{LaunchOp, Signed, dtype};
+use super::{LaunchOp, Signed, dtype, fits_words};
 use crate::layout::Layout;
 use crate::lower::Lowering;
 use crate::node::Seen;
@@ -15,9 +15,12 @@ fn axes(attrs: Attrs<'_>, shape: &[usize]) -> Result<Vec<Axis>, OpError> {
     Window::new(attrs, sizes.len(), None)?.axes(sizes)
 }
 
-/// Whether each window meets the input: what one that does not gives, the kernel does not know.
+/// Whether each window meets the input: what one that does not gives, the kernel does not know. Where the kernel's elements
+/// are no further apart than the input is long they cannot step over it, so the first and the last window tell.
 fn meets(axis: &Axis) -> bool {
-    (0..axis.output).all(|o| (0..axis.kernel).any(|k| axis.source(o, k).is_some()))
+    let first_end = (axis.kernel as i64 - 1) * axis.dilation as i64 - axis.pad_begin;
+    let last_begin = (axis.output as i64 - 1) * axis.stride as i64 - axis.pad_begin;
+    axis.dilation <= axis.input && first_end >= 0 && last_begin < axis.input as i64
 }
 
 impl LaunchOp for MaxPool {
@@ -25,7 +28,9 @@ impl LaunchOp for MaxPool {
         let (Some(x), Some(_)) = (seen.bytes(0), seen.output_bytes()) else {
             return false;
         };
-        matches!(x.len(), 3 | 4) && axes(seen.attrs(), &x).is_ok_and(|axes| axes.iter().all(meets))
+        matches!(x.len(), 3 | 4)
+            && axes(seen.attrs(), &x)
+                .is_ok_and(|axes| axes.iter().all(|axis| fits_words(axis) && meets(axis)))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), OpError> {

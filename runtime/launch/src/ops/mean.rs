@@ -1,6 +1,6 @@
 //! The mean of each channel: onnxruntime's `QLinearGlobalAveragePool`.
 
-use super::{LaunchOp, Signed, dtype, results};
+use super::{LaunchOp, MAX_RANK, Signed, dtype, results};
 use crate::layout::Layout;
 use crate::lower::Lowering;
 use crate::node::Seen;
@@ -16,7 +16,9 @@ pub(super) struct Mean;
 impl LaunchOp for Mean {
     fn supports(&self, seen: &Seen<'_>) -> bool {
         seen.attrs().int_or("channels_last", 0) == Ok(0)
-            && seen.bytes(0).is_some_and(|shape| shape.len() >= 3)
+            && seen
+                .bytes(0)
+                .is_some_and(|shape| (3..=MAX_RANK).contains(&shape.len()))
             && seen.output_bytes().is_some()
             && seen.has_single_scale(X)
             && seen.has_single_scale(Y)

@@ -13,6 +13,7 @@ mod weights;
 use crate::lower::Lowering;
 use crate::node::Seen;
 use sanderling_core::ops::common::requantise::Requantise;
+use sanderling_core::ops::common::window::Axis;
 use sanderling_core::ops::common::{MICROSOFT, SANDERLING};
 use sanderling_core::{DType, OpError};
 
@@ -64,6 +65,20 @@ pub const ALL: &[Row] = &[
     (MICROSOFT, "QLinearMul", &binary::QLinearMul),
     (SANDERLING, "LookupTable", &lookup_table::LookupTable),
 ];
+
+/// Most axes that kernels walk: four, and the packed one.
+const MAX_RANK: usize = 5;
+
+/// Whether kernels' 32-bit arithmetic holds every position of a window over an axis, padding included.
+fn fits_words(axis: &Axis) -> bool {
+    let reach = |count: usize, step: usize| (count.max(1) as i128 - 1) * step as i128;
+    let positions = axis.input as i128
+        + reach(axis.output, axis.stride)
+        + reach(axis.kernel, axis.dilation)
+        + i128::from(axis.pad_begin).abs()
+        + i128::from(axis.pad_end).abs();
+    positions <= i128::from(i32::MAX)
+}
 
 /// An eight-bit operand as kernels read it: signed, with the zero point moved along.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Products of a computed matrix with known weights: rows are pixels of a 1 × 1 convolution.
 
 use super::weights::{Packing, Sizes, Weights};
-use super::{LaunchOp, Signed, dtype, results};
+use super::{LaunchOp, MAX_RANK, Signed, dtype, results};
 use crate::kernel::Conv;
 use crate::layout::{LANES, Layout};
 use crate::lower::Lowering;
@@ -64,7 +64,7 @@ fn supports(seen: &Seen<'_>, y: Operand) -> bool {
     let (Some(a), Some(b), Some(_)) = shapes else {
         return false;
     };
-    a.len() >= 2
+    (2..=MAX_RANK).contains(&a.len())
         && b.len() == 2
         && seen.is_known(3)
         && seen.has_single_scale(A)

@@ -1,7 +1,7 @@
 //! Convolution of eight-bit tensors over one or two axes: dense, in groups of whole words, or each channel by itself.
 
 use super::weights::{Packing, Sizes, Weights, signed_flip};
-use super::{LaunchOp, Signed, dtype, results};
+use super::{LaunchOp, Signed, dtype, fits_words, results};
 use crate::kernel::{Conv, Depthwise};
 use crate::layout::{LANES, Layout};
 use crate::lower::Lowering;
@@ -63,7 +63,7 @@ impl LaunchOp for QLinearConv {
         let fits = Geometry::new(seen.attrs(), &x, &w)
             .ok()
             .and_then(|g| kind(&g).and(axes(&g)));
-        fits.is_some()
+        fits.is_some_and(|axes| axes.iter().all(fits_words))
             && seen.is_known(3)
             && seen.has_single_scale(X)
             && seen.has_scale(W)

@@ -1,15 +1,12 @@
 //! What moves elements: `Transpose`, `Concat`.
 
-use super::LaunchOp;
+use super::{LaunchOp, MAX_RANK};
 use crate::layout::Layout;
 use crate::lower::{Lowering, Walk};
 use crate::node::Seen;
 use alloc::vec::Vec;
 use sanderling_core::OpError;
 use sanderling_core::shape::normalise_axis;
-
-/// Most axes that a copy walks.
-const MAX_RANK: usize = 5;
 
 pub(super) struct Transpose;
 pub(super) struct Concat;
@@ -60,7 +57,7 @@ impl LaunchOp for Concat {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<(), OpError> {
         let y = lowering.output()?;
         let shape = lowering.shape(y)?;
-        let axis = lowering.node().attrs().int_or("axis", 0)?;
+        let axis = lowering.node().attrs().int_or("axis", 1)?;
         let axis = normalise_axis("axis", axis, shape.len())?;
         let y_layout = match lowering.layout(lowering.input(0)?) {
             Some(first) => Layout::new(&shape, first.axis()),
