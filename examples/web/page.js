@@ -1,13 +1,16 @@
-// A model in the page: a file or picture in, an answer, its time and its digest out. ?model=ADDRESS takes another bundle.
+// A model in the page: a file or picture in, an answer, its time, who computed it and its digest out. ?model=ADDRESS takes another
+// bundle, ?backend=cpu or webgpu another backend.
 import { Model, pixels } from "./sanderling/index.js";
 
 const $ = (id) => document.getElementById(id);
-const address = new URLSearchParams(location.search).get("model") ?? "model.sdl";
+const asked = new URLSearchParams(location.search);
+const address = asked.get("model") ?? "model.sdl";
+const backend = asked.get("backend") ?? "auto";
 
 $("code").textContent = `<script type="module">
   import { Model, pixels } from "./sanderling/index.js";
 
-  const model = await Model.inWorker("${address}");
+  const model = await Model.inWorker("${address}", { backend: "${backend}" });
   const picture = document.querySelector("input[type=file]");
   picture.onchange = async () => {
     const answer = await model.classify(await pixels(picture.files[0]));
@@ -22,7 +25,7 @@ function say(text, isError = false) {
 
 let model;
 try {
-  model = await Model.inWorker(address);
+  model = await Model.inWorker(address, { backend });
   $("model").textContent = `${model.name} ${model.version}`;
   $("bundle").textContent = `sha256 ${(await model.digest()).slice(0, 16)}…`;
   // The bundle's own examples, which also make the first answer as fast as the next.
@@ -68,6 +71,8 @@ function show(answer, time, digest) {
   $("label").textContent = answer.label;
   $("top").replaceChildren(...answer.top.map(row));
   $("time").textContent = `${time.toFixed(1)} ms`;
+  $("backend").textContent = model.backend === "webgpu" ? "WebGPU, from a worker" : "WebAssembly, in a worker";
+  $("why").textContent = model.fallbacks.map(({ reason }) => reason).join("; ");
   $("digest").textContent = digest;
   $("answer").hidden = false;
 }

@@ -2,38 +2,15 @@
 // SANDERLING_NODE_MODULES: where playwright-core, vite and typescript are
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, createReadStream, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { createRequire } from "node:module";
-import { extname, join, normalize } from "node:path";
+import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { deflateSync } from "node:zlib";
-import { classifiers, compare, folder, magika, picture, read, root, scratch } from "./fixtures.mjs";
+import { classifiers, compare, folder, magika, picture, root, scratch } from "./fixtures.mjs";
+import { launch, serve } from "./page.mjs";
 
-const require = createRequire(join(process.env.SANDERLING_NODE_MODULES, "x.js"));
-const { chromium } = require("playwright-core");
-const web = join(root, "examples/web");
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
-// What a page that trusts only its own origin says.
-const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:";
 let server, browser, page, problems = [];
-
-/** Serves the example, the package as sanderling/, and the bundles. */
-function serve(request, response) {
-  const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-  const [, top, ...rest] = path.split("/");
-  const at = { sanderling: folder, bundles: scratch, readme: join(scratch, "readme"), app: join(scratch, "app/dist") }[top];
-  const file = at ? join(at, ...rest) : join(web, path === "/" ? "index.html" : path);
-  if (!existsSync(file) || !statSync(file).isFile()) {
-    response.writeHead(404).end();
-    return;
-  }
-  // The README's script stands in its page: that policy would forbid it.
-  const policy = top === "readme" ? "default-src 'self' 'unsafe-inline' 'unsafe-eval'" : POLICY;
-  response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "content-security-policy": policy });
-  createReadStream(file).pipe(response);
-}
-const address = (path) => `http://127.0.0.1:${server.address().port}/${path}`;
+const address = (path) => server.address(path);
 
 /** An RGB picture as PNG: no compression worth the name, no filter. */
 function png({ width, height, data }) {
@@ -62,13 +39,10 @@ function crc32(bytes) {
 }
 
 before(async () => {
-  server = createServer(serve).listen(0, "127.0.0.1");
-  await new Promise((listening) => server.once("listening", listening));
-  browser = await chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"],
-  });
+  const folders = { sanderling: folder, bundles: scratch, readme: join(scratch, "readme"), app: join(scratch, "app/dist") };
+  // The README's script stands in its page.
+  server = await serve(join(root, "examples/web"), folders, ["readme"]);
+  browser = await launch("--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream");
   page = await browser.newPage({ viewport: { width: 800, height: 1100 } });
   page.setDefaultTimeout(120_000);
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
@@ -119,6 +93,9 @@ test("the example's page answers to a picture and to a file", async () => {
   await page.locator("#answer").waitFor();
   assert.equal(await page.locator("#label").innerText(), model.answer.label);
   assert.match(await page.locator("#digest").innerText(), /^[0-9a-f]{64}$/);
+  assert.match(await page.locator("#time").innerText(), /^\d+\.\d ms$/);
+  assert.equal(await page.locator("#backend").innerText(), "WebAssembly, in a worker");
+  assert.match(await page.locator("#why").innerText(), /no GPU for it/);
   const pictures = join(root, "target/artefacts");
   mkdirSync(pictures, { recursive: true });
   await page.screenshot({ path: join(pictures, "web.png"), fullPage: true });
@@ -166,7 +143,7 @@ test("a bundler and TypeScript take the package", async () => {
   await page.goto(address("app/index.html"));
   const said = await page.waitForFunction(() => document.querySelector("output").textContent);
   const labels = readFileSync(join(scratch, `${classifiers[0].name}.txt`), "utf8").trim().split("\n").length;
-  assert.match(await said.jsonValue(), new RegExp(`^class \\d+ ${labels} 1x${labels}$`));
+  assert.match(await said.jsonValue(), new RegExp(`^class \\d+ ${labels} 1x${labels} cpu$`));
 });
 
 test("what goes wrong on the way is said", async () => {

@@ -2,6 +2,7 @@
 
 use crate::device::{Device, GpuError, GpuOptions};
 use crate::executable::GpuExecutable;
+use crate::fault::News;
 use sanderling_core::CoreError;
 use sanderling_core::backend::{Backend, Executable, MemoryRequirements, Segment};
 use sanderling_core::infer::Facts;
@@ -38,6 +39,19 @@ impl GpuBackend {
     #[must_use]
     pub fn adapter(&self) -> &str {
         &self.device.adapter
+    }
+
+    /// Waits for the next news of the device, for those who may not block: after a poll that is pending, wait for this and
+    /// poll again. Natively it is polling that hears the news.
+    #[must_use]
+    pub fn news(&self) -> News {
+        self.device.faults.news()
+    }
+
+    /// Whether the device is gone for good.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.device.faults.is_lost()
     }
 
     /// Gives the device up, as if it had been lost: every executable fails from now on, recoverably.

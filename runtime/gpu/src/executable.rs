@@ -42,6 +42,8 @@ pub(crate) struct GpuExecutable {
     device: Rc<Device>,
     bound: wgpu::BindGroup,
     arena: wgpu::Buffer,
+    /// Constants and parameters.
+    read_only: [wgpu::Buffer; 2],
     readback: wgpu::Buffer,
     readback_len: u64,
     launches: Vec<Launch>,
@@ -104,6 +106,7 @@ impl GpuExecutable {
         device.faults.check()?;
         Ok(Self {
             bound,
+            read_only: [constants, params],
             launches,
             kernels: program.kernels(),
             memory: MemoryUse {
@@ -170,12 +173,23 @@ fn readback(device: &Device, len: u64) -> wgpu::Buffer {
     )
 }
 
+impl Drop for GpuExecutable {
+    /// In a browser a buffer that is only let go stays until the garbage collector looks for it.
+    fn drop(&mut self) {
+        let [constants, params] = &self.read_only;
+        for buffer in [&self.arena, constants, params, &self.readback] {
+            buffer.destroy();
+        }
+    }
+}
+
 impl Executable for GpuExecutable {
     fn submit(&mut self, inputs: &[Located<'_>]) -> Result<(), CoreError> {
         self.device.faults.check()?;
         if self.run == Run::Submitted {
             // Nobody waits for that run any more; its outputs still are to be mapped.
-            self.readback = readback(&self.device, self.readback_len);
+            let next = readback(&self.device, self.readback_len);
+            std::mem::replace(&mut self.readback, next).destroy();
         }
         if inputs.len() != self.inputs.len() {
             let message = format!(
@@ -205,10 +219,12 @@ impl Executable for GpuExecutable {
         self.device.queue.submit([self.commands()]);
         let mapped = Arc::new(AtomicU8::new(WAITING));
         self.mapped = mapped.clone();
+        let faults = self.device.faults.clone();
         self.readback
             .slice(..self.readback_len.max(4))
             .map_async(wgpu::MapMode::Read, move |result| {
                 mapped.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
+                faults.tell();
             });
         self.run = Run::Submitted;
         Ok(())

@@ -1,5 +1,5 @@
 //! The GPU backend: integer operators by WGSL kernels over wgpu, natively (Vulkan, which the tests run; Metal and
-//! Direct3D 12, which nobody ran yet). It is written so that a browser can drive it too; no package does yet.
+//! Direct3D 12, which nobody ran yet) and in browsers over WebGPU (targets/wasm, tested in Chromium).
 //!
 //! [`GpuBackend`] takes the nodes that `sanderling-launch` lowers. A prepared segment is three buffers (arena, constants,
 //! parameters) and a list of launches; a run writes the inputs, launches everything in one pass, and maps the outputs
@@ -16,6 +16,7 @@ mod fault;
 
 pub use backend::GpuBackend;
 pub use device::{GpuError, GpuOptions};
+pub use fault::News;
 pub use sanderling_shaders::Dot;
 
 /// Its name among backends.

@@ -8,8 +8,13 @@ use sanderling_exactness::models::{graph, image, session};
 use sanderling_exactness::{chains, models, node, random};
 use sanderling_gpu::{Dot, GpuBackend, GpuOptions};
 use sanderling_launch::{Kernel, LaunchTable};
-use sanderling_session::Progress;
+use sanderling_session::{Handover, Progress};
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 
 const OPS: LaunchTable = LaunchTable(sanderling_launch::ops::ALL);
 
@@ -116,6 +121,76 @@ fn runs_in_steps_can_be_given_up() {
     }
     assert_eq!(session.results().unwrap().at(0).unwrap().to_tensor(), whole);
     assert!(session.fallbacks().is_empty());
+}
+
+/// Layers in steps: a device that is lost in the middle leaves them to the CPU, and says so.
+#[test]
+fn layers_in_steps_survive_a_lost_device() {
+    let (Some(graph), Some(gpu)) = (graph(models::INT8[1].0).unwrap(), open(None)) else {
+        return;
+    };
+    let gpu = Rc::new(gpu);
+    let (input, name) = (image().unwrap(), graph.value(graph.inputs[0]).name.clone());
+    let given = [(name.as_str(), input.view())];
+    let expected = session(&graph, Vec::new()).unwrap().layers(&given).unwrap();
+    let digests = |layers: &[sanderling_session::Layer]| -> Vec<_> {
+        layers.iter().map(|layer| layer.digest).collect()
+    };
+    let mut session = session(&graph, vec![gpu.clone()]).unwrap();
+    for lost in [false, true] {
+        let mut run = session.start_layers(&given).unwrap();
+        assert!(session.poll_layers(&mut run).unwrap().is_none());
+        if lost {
+            gpu.destroy();
+        }
+        let layers = loop {
+            if let Some(layers) = session.poll_layers(&mut run).unwrap() {
+                break layers;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(digests(&layers), digests(&expected));
+        assert_eq!(session.fallbacks().len(), usize::from(lost));
+    }
+}
+
+/// News wakes who waits, and none is missed between a poll and the wait.
+#[test]
+fn news_wakes_and_hands_over() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (Some(graph), Some(gpu)) = (graph(models::INT8[1].0).unwrap(), open(None)) else {
+        return;
+    };
+    let gpu = Rc::new(gpu);
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(count.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut handover = Handover::new(session(&graph, vec![gpu.clone()]).unwrap()).unwrap();
+    assert!(handover.poll().is_none(), "the device cannot be done yet");
+    let (early, mut waiting) = (gpu.news(), pin!(gpu.news()));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    let ready = loop {
+        if let Some(session) = handover.poll() {
+            break session;
+        }
+        std::thread::yield_now();
+    };
+    assert!(ready.fallbacks().is_empty());
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert!(waiting.as_mut().poll(&mut context).is_ready());
+    assert!(
+        pin!(early).poll(&mut context).is_ready(),
+        "it was news before the first look"
+    );
+    let mut loss = pin!(gpu.news());
+    assert!(loss.as_mut().poll(&mut context).is_pending());
+    gpu.destroy();
+    assert!(loss.poll(&mut context).is_ready() && gpu.is_lost());
 }
 
 /// The fields of a shader's `Params` are the words that it is given, in order.

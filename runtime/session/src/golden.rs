@@ -1,6 +1,6 @@
 //! The golden vectors, run by the engine that serves.
 
-use crate::session::Session;
+use crate::session::{Outputs, Session};
 use crate::validate::element_at;
 use sanderling_bundle::{Expect, GoldenOutput, GoldenVector, value_digest};
 use sanderling_core::{Tensor, TensorView};
@@ -33,18 +33,42 @@ impl SelfTest {
     }
 }
 
+/// Runs a vector, and waits.
 pub(crate) fn run(session: &mut Session, vector: &GoldenVector<'_>) -> VectorResult {
+    let outputs = with_inputs(vector, move |inputs| {
+        session.run(inputs).map_err(|error| error.to_string())
+    });
+    result(vector, outputs)
+}
+
+/// Starts a vector's run; [`result`] is for its outputs.
+///
+/// # Errors
+/// The result, where it fails before it runs.
+pub(crate) fn start(session: &mut Session, vector: &GoldenVector<'_>) -> Result<(), VectorResult> {
+    let started = with_inputs(vector, |inputs| {
+        session.start(inputs).map_err(|error| error.to_string())
+    });
+    started.map_err(|why| result(vector, Err(why)))
+}
+
+/// What a vector says of a run's outputs, or of what kept it from having any.
+pub(crate) fn result(vector: &GoldenVector<'_>, outputs: Result<Outputs<'_>, String>) -> VectorResult {
     let mut result = VectorResult {
         name: vector.name.to_string(),
         failure: None,
         max_abs_error: 0.0,
         of_tolerance: 0.0,
     };
-    result.failure = check(session, vector, &mut result).err();
+    let judged = outputs.and_then(|outputs| judge(&outputs, vector, &mut result));
+    result.failure = judged.err();
     result
 }
 
-fn check(session: &mut Session, vector: &GoldenVector<'_>, result: &mut VectorResult) -> Result<(), String> {
+fn with_inputs<T>(
+    vector: &GoldenVector<'_>,
+    run: impl FnOnce(&[(&str, TensorView<'_>)]) -> Result<T, String>,
+) -> Result<T, String> {
     let tensor = |input: &sanderling_bundle::GoldenInput<'_>| {
         let shape = shape(&input.dims).ok_or("an input's shape is too large")?;
         Tensor::from_bytes(input.dtype, &shape, input.bytes).map_err(|error| error.to_string())
@@ -60,7 +84,10 @@ fn check(session: &mut Session, vector: &GoldenVector<'_>, result: &mut VectorRe
         .zip(&tensors)
         .map(|(i, tensor)| (i.name, tensor.view()))
         .collect();
-    let outputs = session.run(&named).map_err(|error| error.to_string())?;
+    run(&named)
+}
+
+fn judge(outputs: &Outputs<'_>, vector: &GoldenVector<'_>, result: &mut VectorResult) -> Result<(), String> {
     if vector.outputs.is_empty() {
         return Err("it expects nothing".to_string());
     }

@@ -28,14 +28,13 @@ pub struct Layer {
     pub digest: Option<Sha256Digest>,
 }
 
-/// Runs a model that was prepared with every value observed.
-pub(crate) fn run(
+/// The layers of a run that is done, of a model that was prepared with every value observed and has read them back.
+pub(crate) fn collect(
     prepared: &mut Prepared,
     model: &Model,
     operators: OpTable<'_>,
     inputs: &[TensorView<'_>],
 ) -> Result<Vec<Layer>, SessionError> {
-    prepared.run(model, inputs)?;
     let plan = model.plan()?;
     let mut layers = Vec::new();
     let mut values = vec![None; plan.value_count()];

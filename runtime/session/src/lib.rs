@@ -85,7 +85,7 @@ pub use pipeline::{Answer, FileBlocks, FileEnds, ImageRgb, Input, Pipeline, Prep
 pub use sanderling_core::backend::{MemoryUse, Progress};
 pub use sanderling_core::{CoreError, DType, Dim, Graph, NUMERICS, OpTable, Tensor, TensorType, TensorView};
 pub use sanderling_cpu::{Best, CpuTable, Profile, ProfileRow};
-pub use session::{Fallback, KernelRow, Outputs, Session};
+pub use session::{Fallback, KernelRow, LayersRun, Outputs, SelfTestRun, Session};
 pub use validate::{Counters, InputFlags, element_at};
 
 use sanderling_bundle::RuntimeVersion;

@@ -49,7 +49,7 @@ pub(crate) struct Prepared {
 }
 
 /// How long a thread sleeps between two looks at a device.
-const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
+pub(crate) const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
 
 struct Ready {
     inputs: Vec<Origin>,
@@ -303,18 +303,24 @@ impl Prepared {
         Ok(Progress::Ready)
     }
 
-    /// A value of the last run, where it was to be observed.
+    /// Whether every value that was to be observed is in the host's memory, or pending.
+    pub(crate) fn read_observed(&mut self) -> Result<Progress, SessionError> {
+        for &(_, part, output) in &self.observed {
+            if self.parts[part].executable.read_output(output)?.is_none() {
+                return Ok(Progress::Pending);
+            }
+        }
+        Ok(Progress::Ready)
+    }
+
+    /// A value of the last run, where it was to be observed and has been read.
     pub(crate) fn observed(&mut self, id: ValueId) -> Result<Option<Tensor>, SessionError> {
         let found = self.observed.iter().find(|(value, ..)| *value == id);
         let Some(&(_, part, output)) = found else {
             return Ok(None);
         };
-        loop {
-            match self.parts[part].executable.read_output(output)? {
-                Some(view) => return Ok(Some(view.to_tensor())),
-                None => std::thread::sleep(PAUSE),
-            }
-        }
+        let read = self.parts[part].executable.read_output(output)?;
+        Ok(read.map(|view| view.to_tensor()))
     }
 
     /// An output of the last run.

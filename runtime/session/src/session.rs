@@ -3,10 +3,9 @@
 use crate::bytes::ModelBytes;
 use crate::error::SessionError;
 use crate::golden::{self, SelfTest};
-use crate::layers::{self, Layer};
 use crate::model::{MAX_PORTS, Model, PortInfo};
 use crate::options::SessionOptions;
-use crate::prepared::{Prepared, Preparer, total};
+use crate::prepared::Prepared;
 use crate::validate::{Counters, InputFlags, Policy, check_type, check_values};
 use running::UnderWay;
 use sanderling_bundle::{BundleView, Manifest, Sha256Digest};
@@ -16,8 +15,10 @@ use sanderling_cpu::{CpuBackend, CpuOptions};
 use std::rc::Rc;
 
 mod running;
+mod steps;
 
 pub use running::Fallback;
+pub use steps::{LayersRun, SelfTestRun};
 
 /// A loaded model.
 pub struct Session {
@@ -207,42 +208,6 @@ impl Session {
             prepared: self.prepared.first(),
             flags,
         })
-    }
-
-    /// Runs the model and gives every layer, in order, with the digests of those that compute integers.
-    ///
-    /// The model is prepared anew for it, with memory for all values at one time; nothing of that is kept.
-    ///
-    /// # Errors
-    /// As [`Session::run`].
-    pub fn layers(&mut self, inputs: &[(&str, TensorView<'_>)]) -> Result<Vec<Layer>, SessionError> {
-        let copies: Vec<Tensor> = inputs.iter().map(|(_, view)| view.to_tensor()).collect();
-        let named: Vec<_> = inputs
-            .iter()
-            .zip(&copies)
-            .map(|((name, _), copy)| (*name, copy.view()))
-            .collect();
-        let mut views = [None; MAX_PORTS];
-        let count = self.order(&named, &mut views)?;
-        let mut flags = InputFlags::default();
-        for (port, view) in self.model.inputs.iter().zip(views.iter().flatten()) {
-            check_values(port, view, self.policy, &mut flags, &mut self.counters)?;
-        }
-        let ordered = collect(&views, count);
-        let inputs = ordered.as_slice();
-        let types: Vec<_> = inputs.iter().map(|view| (view.dtype(), view.shape())).collect();
-        let preparer = Preparer {
-            backends: &self.backends,
-            operators: self.operators,
-            memory_limit: self.memory_limit.saturating_sub(total(self.memory_use())),
-            observe: true,
-        };
-        layers::run(
-            &mut preparer.prepare(&self.model, &types)?,
-            &self.model,
-            self.operators,
-            inputs,
-        )
     }
 
     /// Copies inputs that do not lie on an element's boundary.

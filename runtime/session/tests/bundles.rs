@@ -5,7 +5,7 @@ use sanderling_bundle::{BundleBuilder, Manifest, PostStep, RuntimeVersion};
 use sanderling_session::cascade::{CacheConfig, CascadeConfig};
 use sanderling_session::{
     CascadeHost, CascadePipeline, CloudEndpoint, CloudError, CloudReply, CloudRequest, DType, Degraded,
-    Input, ModelBytes, NUMERICS, OnBadInput, Pipeline, RUNTIME_VERSION, Session, SessionError,
+    Input, ModelBytes, NUMERICS, OnBadInput, Pipeline, RUNTIME_VERSION, SelfTestRun, Session, SessionError,
     SessionOptions, Source, Tensor, TensorView,
 };
 use sanderling_support::bundle;
@@ -205,6 +205,12 @@ fn golden_vectors_tell_a_wrong_model() {
         failed.vectors[0].failure.as_ref().unwrap().contains("element 0"),
         "{failed:?}"
     );
+    // In steps the same; the CPU is done at the first look.
+    for (expected, golden) in [(passed, 0.5), (failed, 0.6)] {
+        let mut session = load(&bundle(manifest(), "any", Some(golden))).unwrap();
+        let mut run = SelfTestRun::default();
+        assert_eq!(session.poll_self_test(&mut run).unwrap(), Some(expected));
+    }
 }
 
 #[test]

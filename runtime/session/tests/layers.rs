@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use sanderling_core::{Graph, Node, Tensor, TensorType, Value, ValueId};
-use sanderling_session::{Best, DType, Session, SessionOptions};
+use sanderling_session::{Best, DType, Handover, Session, SessionOptions};
 
 struct Build(Graph);
 
@@ -113,4 +113,26 @@ fn layers_refuse_what_a_run_refuses() {
     let error = session.layers(&[("x", x.view())]).unwrap_err();
     assert_eq!(error.code(), "InputValue");
     assert_eq!(error, session.run(&[("x", x.view())]).err().unwrap());
+}
+
+#[test]
+fn layers_in_steps_are_the_layers() {
+    let mut session = Session::from_graph(graph(), &SessionOptions::default()).unwrap();
+    let x = Tensor::from_slice(&[2, 37], &[0.3f32; 74]).unwrap();
+    let whole = session.layers(&[("x", x.view())]).unwrap();
+    let mut run = session.start_layers(&[("x", x.view())]).unwrap();
+    // The CPU is waited for by nobody: it is done at the first look.
+    assert_eq!(session.poll_layers(&mut run).unwrap(), Some(whole));
+    let error = session.start_layers(&[("y", x.view())]).err().unwrap();
+    assert_eq!(error.code(), "InputName");
+}
+
+#[test]
+fn a_session_is_handed_over_once_and_has_run() {
+    let coming = Session::from_graph(graph(), &SessionOptions::default()).unwrap();
+    let mut handover = Handover::new(coming).unwrap();
+    assert!(handover.is_pending());
+    let session = handover.poll().unwrap();
+    assert!(!session.kernels().is_empty(), "it has run");
+    assert!(handover.poll().is_none() && !handover.is_pending() && handover.reason().is_none());
 }

@@ -14,16 +14,22 @@ export class WorkerModel {
   #why;
   #timeout;
   #about;
+  #state = { backend: "cpu", fallbacks: [] };
+  #settled;
+  #ready = new Promise((resolve, reject) => (this.#settled = { resolve, reject }));
 
   /** Starts a worker and loads a bundle in it. */
-  static async load(home, source, { memoryLimit, timeout = TIMEOUT, worker } = {}) {
+  static async load(home, source, { memoryLimit, backend = "cpu", timeout = TIMEOUT, worker } = {}) {
     if (!(Number.isFinite(timeout) && timeout > 0)) throw new SanderlingError("Option", `timeout is ${timeout}: give milliseconds, as in ${TIMEOUT}`);
     const model = new WorkerModel();
     model.#timeout = timeout;
     const parcel = await packed(source);
-    model.#worker = await spawn(worker ? { ...home, worker } : home, (reply) => model.#settle(reply), (why) => model.#die("Worker", `the worker of the model is gone (${why}): load it again`));
+    // What is not there in the page is not there in its workers.
+    worker ??= backend !== "cpu" && globalThis.navigator?.gpu ? home.webgpuWorker : home.worker;
+    model.#ready.catch(() => {});
+    model.#worker = await spawn({ ...home, worker }, (reply) => model.#settle(reply), (why) => model.#die("Worker", `the worker of the model is gone (${why}): load it again`));
     try {
-      model.#about = await model.#ask("load", [parcel, { memoryLimit }], parcel instanceof ArrayBuffer ? [parcel] : []);
+      model.#about = await model.#ask("load", [parcel, { memoryLimit, backend }], parcel instanceof ArrayBuffer ? [parcel] : []);
     } catch (error) {
       model.free();
       throw error;
@@ -37,6 +43,11 @@ export class WorkerModel {
   get inputs() { return this.#about.inputs; }
   get outputs() { return this.#about.outputs; }
   get labels() { return this.#about.labels; }
+  /** As of the last answer. */
+  get backend() { return this.#state.backend; }
+  get fallbacks() { return this.#state.fallbacks; }
+  /** Resolves with the backend that stays: once WebGPU is ready or given up. */
+  get ready() { return this.#ready; }
 
   digest() { return this.#ask("digest", []); }
   run(input) { return this.#ask("run", [plain(input)]); }
@@ -74,7 +85,9 @@ export class WorkerModel {
     });
   }
 
-  #settle({ id, value, error }) {
+  #settle({ id, value, error, state = this.#state, settled }) {
+    this.#state = state;
+    if (settled) this.#settled.resolve(state.backend);
     const question = this.#open.get(id);
     if (!question) return;
     this.#open.delete(id);
@@ -91,6 +104,7 @@ export class WorkerModel {
   #die(code, message) {
     if (this.#why) return;
     this.#why = new SanderlingError(code, message);
+    this.#settled.reject(this.#why);
     this.#worker?.end();
     for (const { reject, timer } of this.#open.values()) {
       clearTimeout(timer);

@@ -1,4 +1,5 @@
 // A model behind plain JavaScript values. What it computes is WebAssembly's; here bytes are fetched and typed arrays handed over.
+import { AsyncModel } from "./async.js";
 import { WorkerModel } from "./client.js";
 import { SanderlingError } from "./error.js";
 import { read } from "./platform.js";
@@ -18,7 +19,8 @@ const MEMORY_LIMIT = 2 ** 30;
 /**
  * The class Model over a module.
  * @param glue what wasm-bindgen wrote beside the module
- * @param home { wasm, worker, thread }: where it lies, how a page and how Node start a worker with it
+ * @param home { wasm, worker, thread, webgpu, webgpuWorker }: where it lies, how a page and how Node start a worker with it, and the same
+ *   with WebGPU's module beside it
  */
 export function bind(glue, home) {
   let starting;
@@ -36,17 +38,30 @@ export function bind(glue, home) {
     glue.throw_panics();
   }
 
-  /** Calls into the module. What it throws with a code is an error of ours; anything else has left it in pieces. */
-  function inside(call) {
+  /** Calls into the module, which may answer by a promise. */
+  function inside(call, then = (value) => value) {
     if (dead) throw dead;
+    let value;
     try {
-      return call();
+      value = call();
     } catch (error) {
-      if (typeof error?.code === "string") throw new SanderlingError(error.code, error.message, error.isInput);
-      dead = new SanderlingError("Internal", `Sanderling failed inside (${error?.message ?? error}). Where memory is short, a smaller model or `
-        + "fewer of them help; else please report it. No model of this page can be used any more: reload it, or load models by Model.inWorker, where one cannot harm the others");
-      throw dead;
+      throw ours(error);
     }
+    if (!(value instanceof Promise)) return then(value);
+    const refuse = (error) => {
+      throw ours(error);
+    };
+    return value.then(then, refuse);
+  }
+
+  /** What the module throws with a code is an error of ours; anything else has left it in pieces. */
+  function ours(error) {
+    if (typeof error?.code !== "string") {
+      dead ??= new SanderlingError("Internal", `Sanderling failed inside (${error?.message ?? error}). Where memory is short, a smaller model or `
+        + "fewer of them help; else please report it. No model of this page can be used any more: reload it, or load models by Model.inWorker, where one cannot harm the others");
+      return dead;
+    }
+    return new SanderlingError(error.code, error.message, error.isInput);
   }
 
   return class Model {
@@ -57,13 +72,14 @@ export function bind(glue, home) {
     /** Loads a bundle: from an address, or from its bytes. */
     static async load(source, options = {}) {
       const limit = memoryLimit(options.memoryLimit);
+      if ((options.backend ?? "cpu") !== "cpu") return AsyncModel.load(Model, home.webgpu, await bytesOf(source), options);
       starting ??= start().catch((error) => {
         starting = undefined;
         throw error;
       });
       await starting;
       const bytes = await bytesOf(source);
-      return new Model(inside(() => glue.load(bytes, limit)), limit);
+      return new Model(await inside(() => glue.load(bytes, limit)), limit);
     }
 
     /** The same in a worker of its own: every call is a promise, and the page stays quick. */
@@ -89,6 +105,9 @@ export function bind(glue, home) {
     get inputs() { return this.#about.inputs; }
     get outputs() { return this.#about.outputs; }
     get labels() { return this.#about.labels; }
+    /** Who answers, and why no faster one does any more. */
+    get backend() { return this.#model?.backend?.() ?? "cpu"; }
+    get fallbacks() { return this.#model?.fallbacks?.() ?? []; }
 
     /** SHA-256 of the bundle. */
     digest() {
@@ -100,8 +119,8 @@ export function bind(glue, home) {
     run(input) {
       const model = this.#open();
       const tensors = this.#prepared(model, input);
-      const outputs = inside(() => model.run(tensors));
-      return Object.fromEntries(outputs.map(({ name, type, shape, bytes }) => [name, { data: elements(type, bytes), shape, type }]));
+      const named = ({ name, type, shape, bytes }) => [name, { data: elements(type, bytes), shape, type }];
+      return inside(() => model.run(tensors), (outputs) => Object.fromEntries(outputs.map(named)));
     }
 
     /** Runs the model: every layer, with a digest where it computes integers. */

@@ -42,7 +42,13 @@ export type ClassifyInput = ArrayBuffer | TypedArray | Image | Inputs;
 export interface ClassifyOptions { /** How many labels the answer lists. */ top?: number }
 export type Source = string | URL | ArrayBuffer | ArrayBufferView | Blob | Response;
 export interface LoadOptions { /** Bytes of weights and intermediates; 1 GiB. */ memoryLimit?: number }
-export interface WorkerOptions extends LoadOptions {
+/** Who computes: the CPU by WebAssembly, or the GPU by WebGPU. */
+export type Backend = "cpu" | "webgpu";
+/** `auto`: WebGPU where the browser has it on a real GPU; `webgpu`: on an emulated one too, and an error (`Unsupported`) where there is none. */
+export interface BackendOptions { backend?: Backend | "auto" }
+/** A backend that answers no more, or never did, and why: the CPU answers instead. */
+export interface Fallback { backend: Backend; reason: string }
+export interface WorkerOptions extends LoadOptions, BackendOptions {
   /** Milliseconds for an answer, after which the worker is ended; 120 000. */
   timeout?: number;
   /** Makes the worker, for bundlers that want to see it; in a page only. */
@@ -74,7 +80,9 @@ declare global {
 
 /** A model in this thread: calls answer at once, and the page waits for them. */
 export class Model implements About {
-  static load(source: Source, options?: LoadOptions): Promise<Model>;
+  static load(source: Source, options?: LoadOptions & { backend?: "cpu" }): Promise<Model>;
+  /** On WebGPU where there is one: the CPU answers until its pipelines are compiled, and when it fails. */
+  static load(source: Source, options: LoadOptions & { backend: "auto" | "webgpu" }): Promise<AsyncModel>;
   /** The same in a worker of its own. */
   static inWorker(source: Source, options?: WorkerOptions): Promise<WorkerModel>;
   static readonly instructions: string;
@@ -85,6 +93,8 @@ export class Model implements About {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly labels: readonly string[];
+  readonly backend: "cpu";
+  readonly fallbacks: readonly Fallback[];
   /** SHA-256 of the bundle. */
   digest(): string;
   /** On tensors by name, or on what the bundle makes of a file or an image. */
@@ -98,16 +108,28 @@ export class Model implements About {
   [Symbol.dispose](): void;
 }
 
-/** A model in a worker. */
-export interface WorkerModel extends About {
+/** A model whose answers are promises. Inputs are read when their turn comes: leave them be until the answer. */
+export interface AsyncModel extends About {
+  /** Who answers now. */
+  readonly backend: Backend;
+  readonly fallbacks: readonly Fallback[];
+  /** Resolves with the backend that stays: once WebGPU is ready or given up. Questions need not wait for it. */
+  readonly ready: Promise<Backend>;
   digest(): Promise<string>;
+  run(input: ClassifyInput): Promise<Outputs>;
+  layers(input: ClassifyInput): Promise<Layer[]>;
+  classify(input: ClassifyInput, options?: ClassifyOptions): Promise<Answer>;
+  selfTest(): Promise<{ name: string; failure: string | null }[]>;
+  /** Gives its memory back, after open questions are answered. */
+  free(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A model in a worker: inputs are copied there at once; freeing it ends the worker and refuses open questions. */
+export interface WorkerModel extends AsyncModel {
   run(input: ClassifyInput | Blob): Promise<Outputs>;
   layers(input: ClassifyInput | Blob): Promise<Layer[]>;
   classify(input: ClassifyInput | Blob, options?: ClassifyOptions): Promise<Answer>;
-  selfTest(): Promise<{ name: string; failure: string | null }[]>;
-  /** Ends the worker; open questions are refused. */
-  free(): void;
-  [Symbol.dispose](): void;
 }
 
 /** Pixels of a picture, ready for `classify`. */

@@ -7,4 +7,6 @@ export const Model = bind(glue, {
   wasm: new URL("./sanderling_wasm_all_bg.wasm", import.meta.url),
   worker: () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "sanderling" }),
   thread: ["./worker.js", import.meta.url],
+  webgpu: () => import("./webgpu.js"),
+  webgpuWorker: () => new Worker(new URL("./webgpu.worker.js", import.meta.url), { type: "module", name: "sanderling" }),
 });

@@ -13,8 +13,14 @@ export function serve(Model) {
     digest: () => model.digest(),
     selfTest: () => model.selfTest(),
   };
+  /** Who answers, beside each answer. */
+  const state = () => model && { backend: model.backend, fallbacks: model.fallbacks };
   const listen = (post) => ({ id, call, args }) => {
-    last = last.then(() => calls[call](...args)).then((value) => post({ id, value }), (error) => post({ id, error: told(error) }));
+    const answered = (value) => {
+      post({ id, value, state: state() });
+      if (call === "load") Promise.resolve(model.ready).then(() => post({ state: state(), settled: true }));
+    };
+    last = last.then(() => calls[call](...args)).then(answered, (error) => post({ id, error: told(error), state: state() }));
   };
   if (isNode) {
     node("worker_threads").then(({ parentPort }) => parentPort.on("message", listen((reply) => parentPort.postMessage(reply))));

@@ -7,4 +7,6 @@ export const Model = bind(glue, {
   wasm: new URL("./sanderling_wasm_vision_bg.wasm", import.meta.url),
   worker: () => new Worker(new URL("./vision.worker.js", import.meta.url), { type: "module", name: "sanderling" }),
   thread: ["./vision.worker.js", import.meta.url],
+  webgpu: () => import("./webgpu.js"),
+  webgpuWorker: () => new Worker(new URL("./vision.webgpu.worker.js", import.meta.url), { type: "module", name: "sanderling" }),
 });

@@ -10,12 +10,16 @@
 //! A table of operators is a value, so which of them are linked is said by who calls [`Model::load`]: one binary of this
 //! crate lists all, another those of int8 image classifiers.
 //!
+//! A third binary is for WebGPU, whose outputs nobody may wait for: its model is started and polled, where [`Model`] answers at
+//! once. Both are an [`engine::Engine`] inside.
+//!
 //! WebAssembly cannot unwind here: a panic throws a JavaScript error out of the panic hook, with its text, and the package
 //! takes the module for dead from then on. None is known; the hook is there for the one that is not.
 #![forbid(unsafe_code)]
 
+pub mod engine;
 mod model;
-mod object;
+pub mod object;
 mod tensors;
 
 pub use model::Model;

@@ -69,7 +69,10 @@ impl Tensors {
     }
 
     /// All of them, with their shapes.
-    pub(crate) fn resolve(self, ports: &[PortInfo]) -> Result<Vec<(String, Tensor)>, SessionError> {
+    ///
+    /// # Errors
+    /// [`SessionError::Pipeline`] for bytes that are no tensor of a port.
+    pub fn resolve(self, ports: &[PortInfo]) -> Result<Vec<(String, Tensor)>, SessionError> {
         let tensors = self.0.into_iter().map(|given| given.resolve(ports));
         tensors.collect()
     }

@@ -42,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("capi", &["app", "session"]),
     ("python", &["app", "session", "compiler", "core"]),
     ("android", &["app", "session"]),
-    ("wasm", &["session", "core", "cpu"]),
+    ("wasm", &["session", "core", "cpu", "gpu", "launch"]),
     (
         "jetson",
         &["daemon", "serve", "session", "heap", "wire", "cuda", "launch"],

@@ -95,25 +95,24 @@ impl Session {
             return Ok(Progress::Ready);
         };
         let views: Vec<TensorView<'_>> = run.inputs.iter().map(Tensor::view).collect();
-        let result = match self.prepared.first_mut() {
-            Some(prepared) if !run.done => prepared.advance(&self.model, &views),
-            _ => Ok(Progress::Ready),
-        };
-        match result {
-            Ok(progress) => {
-                self.counters.runs += u64::from(progress == Progress::Ready && !run.done);
-                run.done = progress == Progress::Ready;
-                self.under_way = Some(run);
-                Ok(progress)
-            }
-            Err(error) if self.do_without(&error) => {
-                self.begin(&views)?;
-                self.under_way = Some(run);
-                Ok(Progress::Pending)
-            }
-            Err(error) => {
-                self.counters.failed += 1;
-                Err(error)
+        loop {
+            let result = match self.prepared.first_mut() {
+                Some(prepared) if !run.done => prepared.advance(&self.model, &views),
+                _ => Ok(Progress::Ready),
+            };
+            match result {
+                Ok(progress) => {
+                    self.counters.runs += u64::from(progress == Progress::Ready && !run.done);
+                    run.done = progress == Progress::Ready;
+                    self.under_way = Some(run);
+                    return Ok(progress);
+                }
+                // At once: no device is waited for now, so none would say when to look again.
+                Err(error) if self.do_without(&error) => self.begin(&views)?,
+                Err(error) => {
+                    self.counters.failed += 1;
+                    return Err(error);
+                }
             }
         }
     }
@@ -160,7 +159,7 @@ impl Session {
     }
 
     /// Leaves out the backend that failed, where another may take over; the last is never left out.
-    fn do_without(&mut self, error: &SessionError) -> bool {
+    pub(super) fn do_without(&mut self, error: &SessionError) -> bool {
         let SessionError::Core(CoreError::Backend {
             backend,
             message,

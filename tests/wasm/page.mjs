@@ -1,0 +1,41 @@
+// A server of files on loopback, and headless Chromium to look at it.
+// SANDERLING_NODE_MODULES: where playwright-core is
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { extname, join, normalize } from "node:path";
+
+const { chromium } = createRequire(join(process.env.SANDERLING_NODE_MODULES, "x.js"))("playwright-core");
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
+// What a page that trusts only its own origin says.
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:";
+
+/**
+ * Serves a folder at /, and others by the first part of the path.
+ * @param relaxed names whose pages hold scripts of their own
+ */
+export async function serve(home, folders, relaxed = []) {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
+    const [, top, ...rest] = path.split("/");
+    const file = folders[top] ? join(folders[top], ...rest) : join(home, path === "/" ? "index.html" : path);
+    if (!existsSync(file) || !statSync(file).isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    const policy = relaxed.includes(top) ? "default-src 'self' 'unsafe-inline' 'unsafe-eval'" : POLICY;
+    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "content-security-policy": policy });
+    createReadStream(file).pipe(response);
+  }).listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  return { address: (path) => `http://127.0.0.1:${server.address().port}/${path}`, close: () => server.close() };
+}
+
+/** Debian's Chromium, quiet, with these switches besides. */
+export function launch(...switches) {
+  return chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+      "--disable-sync", ...switches],
+  });
+}
