@@ -138,7 +138,7 @@ test("what does not fit the memory limit is refused", async () => {
 test("a module that breaks is not used again", async () => {
   const { bind } = await import(entry("core.js"));
   const glue = { default: async () => {}, throw_panics() {}, load() { throw new WebAssembly.RuntimeError("unreachable"); }, instructions: () => "none" };
-  const Broken = bind(glue, { wasm: new URL(`file://${small.file}`) });
+  const Broken = bind(glue, { wasm: { simd128: new URL(`file://${small.file}`) } });
   const first = await refusal(() => Broken.load(small.file));
   assert.equal(first.code, "Internal");
   assert.match(first.message, /unreachable.*memory.*report.*reload/);

@@ -16,14 +16,14 @@ export class WorkerModel {
   #about;
 
   /** Starts a worker and loads a bundle in it. */
-  static async load(home, source, { memoryLimit, timeout = TIMEOUT, worker } = {}) {
+  static async load(home, source, { memoryLimit, instructions, timeout = TIMEOUT, worker } = {}) {
     if (!(Number.isFinite(timeout) && timeout > 0)) throw new SanderlingError("Option", `timeout is ${timeout}: give milliseconds, as in ${TIMEOUT}`);
     const model = new WorkerModel();
     model.#timeout = timeout;
     const parcel = await packed(source);
     model.#worker = await spawn(worker ? { ...home, worker } : home, (reply) => model.#settle(reply), (why) => model.#die("Worker", `the worker of the model is gone (${why}): load it again`));
     try {
-      model.#about = await model.#ask("load", [parcel, { memoryLimit }], parcel instanceof ArrayBuffer ? [parcel] : []);
+      model.#about = await model.#ask("load", [parcel, { memoryLimit, instructions }], parcel instanceof ArrayBuffer ? [parcel] : []);
     } catch (error) {
       model.free();
       throw error;
@@ -37,6 +37,7 @@ export class WorkerModel {
   get inputs() { return this.#about.inputs; }
   get outputs() { return this.#about.outputs; }
   get labels() { return this.#about.labels; }
+  get instructions() { return this.#about.instructions; }
 
   digest() { return this.#ask("digest", []); }
   run(input) { return this.#ask("run", [plain(input)]); }

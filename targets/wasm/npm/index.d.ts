@@ -41,7 +41,13 @@ export interface Image { width: number; height: number; data: Uint8Array | Uint8
 export type ClassifyInput = ArrayBuffer | TypedArray | Image | Inputs;
 export interface ClassifyOptions { /** How many labels the answer lists. */ top?: number }
 export type Source = string | URL | ArrayBuffer | ArrayBufferView | Blob | Response;
-export interface LoadOptions { /** Bytes of weights and intermediates; 1 GiB. */ memoryLimit?: number }
+export type Instructions = "scalar" | "simd128" | "relaxed";
+export interface LoadOptions {
+  /** Bytes of weights and intermediates; 1 GiB. */
+  memoryLimit?: number;
+  /** The module to take, where the package has several (`sanderling/vision`); the best that the engine has, of `simd128` and `scalar`. */
+  instructions?: Instructions;
+}
 export interface WorkerOptions extends LoadOptions {
   /** Milliseconds for an answer, after which the worker is ended; 120 000. */
   timeout?: number;
@@ -65,6 +71,8 @@ interface About {
   readonly outputs: readonly Port[];
   /** Names of the classes, in the order of the scores; empty where the bundle has none. */
   readonly labels: readonly string[];
+  /** What its module computes with. */
+  readonly instructions: Instructions;
 }
 
 declare global {
@@ -77,7 +85,7 @@ export class Model implements About {
   static load(source: Source, options?: LoadOptions): Promise<Model>;
   /** The same in a worker of its own. */
   static inWorker(source: Source, options?: WorkerOptions): Promise<WorkerModel>;
-  static readonly instructions: string;
+  static readonly instructions: Instructions;
   private constructor();
   readonly name: string;
   readonly version: string;
@@ -85,6 +93,7 @@ export class Model implements About {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly labels: readonly string[];
+  readonly instructions: Instructions;
   /** SHA-256 of the bundle. */
   digest(): string;
   /** On tensors by name, or on what the bundle makes of a file or an image. */

@@ -2,6 +2,7 @@
 
 mod modules;
 
+use crate::everywhere::{self, Outcome, Sample};
 use crate::toolchain::{Target, linker};
 use crate::{Context, StepResult, install, run};
 use std::fs;
@@ -80,6 +81,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "--test-concurrency=1",
             "tests/wasm/node.test.mjs",
             "tests/wasm/damaged.test.mjs",
+            "tests/wasm/modules.test.mjs",
             "tests/wasm/browser.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
@@ -89,6 +91,37 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "SANDERLING_MODELS",
             std::env::var_os("SANDERLING_MODELS").unwrap_or(models),
         ))
+}
+
+/// Reports the layers by the module of these instructions; `place` is `node` or `chromium`.
+pub(crate) fn layers(
+    cx: &Context,
+    sample: &Sample,
+    place: &str,
+    instructions: &str,
+) -> Result<Outcome, String> {
+    let mut node = cx.command("node");
+    node.arg("tests/wasm/everywhere.mjs").arg(package(cx));
+    node.args([&sample.bundle, &sample.input])
+        .args([place, instructions]);
+    sized(cx, everywhere::report(&mut node)?, instructions)
+}
+
+/// Reports the layers by the relaxed module in wasmtime, whose relaxed instructions are the machine's own, or `deterministic`.
+pub(crate) fn wasmtime(cx: &Context, sample: &Sample, deterministic: bool) -> Result<Outcome, String> {
+    let mut python = cx.command(cx.python());
+    python.arg("tests/wasm/wasmtime_layers.py").arg(package(cx));
+    python.args([&sample.bundle, &sample.input]).arg("relaxed");
+    python.args(deterministic.then_some("--deterministic"));
+    sized(cx, everywhere::report(&mut python)?, "relaxed")
+}
+
+fn sized(cx: &Context, mut outcome: Outcome, instructions: &str) -> Result<Outcome, String> {
+    if let Outcome::Ran(report) = &mut outcome {
+        let module = modules::vision(instructions).ok_or(format!("there is no module for {instructions}"))?;
+        report.size = everywhere::size(&module.file(&package(cx)));
+    }
+    Ok(outcome)
 }
 
 fn package(cx: &Context) -> PathBuf {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// A module.
 pub(super) struct Module {
-    /// What its files are called: `<name>.js` and `<name>_bg.wasm`.
+    /// What its file is called: `<name>_bg.wasm`.
     pub(super) name: &'static str,
-    /// The binary of targets/wasm that it is.
+    /// The binary of targets/wasm that it is. Modules of one binary share the glue in `<bin>.js`; the first has this name.
     bin: &'static str,
     /// Instructions that it may hold.
     instructions: Instructions,
@@ -21,7 +21,7 @@ pub(super) struct Module {
 }
 
 /// Instructions beyond what every engine with reference types has.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Instructions {
     Scalar,
     Simd128,
@@ -31,16 +31,16 @@ enum Instructions {
 /// Every module: operators of int8 image classifiers for three sorts of engine, and every operator.
 pub(super) const ALL: &[Module] = &[
     Module {
-        name: "sanderling_wasm_vision_scalar",
+        name: "sanderling_wasm_vision",
         bin: "sanderling_wasm_vision",
-        instructions: Instructions::Scalar,
+        instructions: Instructions::Simd128,
         features: &[],
         most: [600_000, 250_000],
     },
     Module {
-        name: "sanderling_wasm_vision",
+        name: "sanderling_wasm_vision_scalar",
         bin: "sanderling_wasm_vision",
-        instructions: Instructions::Simd128,
+        instructions: Instructions::Scalar,
         features: &[],
         most: [600_000, 250_000],
     },
@@ -60,6 +60,12 @@ pub(super) const ALL: &[Module] = &[
     },
 ];
 
+/// The module of `sanderling/vision` for these instructions, by the name they have in JavaScript.
+pub(super) fn vision(instructions: &str) -> Option<&'static Module> {
+    let mut all = ALL.iter().filter(|module| module.bin == "sanderling_wasm_vision");
+    all.find(|module| module.instructions.name() == instructions)
+}
+
 /// What wasm-opt may use beside vectors: all of it is in browsers since 2023.
 const ENGINE: &[&str] = &[
     "--enable-bulk-memory",
@@ -71,6 +77,15 @@ const ENGINE: &[&str] = &[
 ];
 
 impl Instructions {
+    /// As in the option of the package.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Simd128 => "simd128",
+            Self::Relaxed => "relaxed",
+        }
+    }
+
     /// The feature of targets/wasm.
     fn feature(self) -> Option<&'static str> {
         match self {
@@ -91,9 +106,10 @@ impl Instructions {
 }
 
 impl Module {
-    /// Builds it and writes its two files into `package`.
+    /// Builds it and writes its files into `package`.
     pub(super) fn build(&self, cx: &Context, package: &Path) -> StepResult {
         let module = self.compile(cx)?;
+        let folder = cx.root.join("target/npm/modules").join(self.name);
         run(cx
             .command(super::bindgen(cx).join("bin/wasm-bindgen"))
             .args([
@@ -102,21 +118,57 @@ impl Module {
                 "--no-typescript",
                 "--omit-default-module-path",
                 "--out-name",
-                self.name,
+                self.bin,
                 "--out-dir",
             ])
-            .arg(package)
+            .arg(&folder)
             .arg(module))?;
-        let file = self.file(package);
+        self.share_glue(&folder, package)?;
+        let bound = folder.join(format!("{}_bg.wasm", self.bin));
+        let optimised = folder.join("optimised.wasm");
+        let flags = [&["-Oz"], ENGINE, self.instructions.engine()].concat();
+        self.optimise(cx, &bound, &optimised, &flags)?;
+        copy(&optimised, &self.file(package))
+    }
+
+    /// Runs wasm-opt, unless it was for this module and with these flags that it ran last.
+    fn optimise(&self, cx: &Context, from: &Path, to: &Path, flags: &[&str]) -> StepResult {
+        let stamp = from.with_extension("stamp");
+        let module = fs::read(from).map_err(|e| format!("cannot read {}: {e}", from.display()))?;
+        let wanted = [flags.join(" ").as_bytes(), &module].concat();
+        if to.exists() && fs::read(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        let optimiser = cx.cache().join("npm/node_modules/binaryen/bin/wasm-opt");
         run(cx
             .command("node")
-            .arg(cx.cache().join("npm/node_modules/binaryen/bin/wasm-opt"))
-            .arg("-Oz")
-            .args(ENGINE)
-            .args(self.instructions.engine())
-            .arg(&file)
+            .arg(optimiser)
+            .args(flags)
+            .arg(from)
             .arg("-o")
-            .arg(&file))
+            .arg(to))?;
+        fs::write(&stamp, wanted).map_err(|e| format!("cannot write {}: {e}", stamp.display()))
+    }
+
+    /// Puts the glue into the package, or finds that what is there is the same.
+    fn share_glue(&self, folder: &Path, package: &Path) -> StepResult {
+        let name = format!("{}.js", self.bin);
+        let read = |folder: &Path| {
+            let file = folder.join(&name);
+            fs::read(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))
+        };
+        let glue = read(folder)?;
+        if self.name == self.bin {
+            let file = package.join(&name);
+            return fs::write(&file, glue).map_err(|e| format!("cannot write {}: {e}", file.display()));
+        }
+        if glue == read(package)? {
+            return Ok(());
+        }
+        Err(format!(
+            "{} wants another {name} than {}: give it a binary of its own",
+            self.name, self.bin
+        ))
     }
 
     /// Where its WebAssembly lies in a package.
@@ -155,8 +207,13 @@ impl Module {
         let kept = folder.join(format!("{}.wasm", self.name));
         let built = folder.join(self.bin).with_extension("wasm");
         if built != kept {
-            fs::copy(&built, &kept).map_err(|e| format!("cannot copy {}: {e}", built.display()))?;
+            copy(&built, &kept)?;
         }
         Ok(kept)
     }
+}
+
+fn copy(from: &Path, to: &Path) -> StepResult {
+    let copied = fs::copy(from, to).map(drop);
+    copied.map_err(|e| format!("cannot copy {} to {}: {e}", from.display(), to.display()))
 }
