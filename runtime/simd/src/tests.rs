@@ -88,6 +88,11 @@ impl SimdOp for AllOps {
                 s.to_bits(a),
                 s.xor_i(s.to_bits(b), s.splat_i(-1))
             ))),
+            over(isa, |s, a, b| s.with_bits(s.dot_i8(
+                s.to_bits(b),
+                s.to_bits(a),
+                s.and_i(s.xor_i(s.to_bits(b), s.splat_i(-1)), s.splat_i(0x7f7f_7f7f))
+            ))),
             over(isa, |s, a, _| s.with_bits(s.shl_i::<3>(s.to_bits(a)))),
             over(isa, |s, a, _| s.with_bits(s.shr_i::<23>(s.to_bits(a)))),
             over(isa, |s, a, _| s.to_f32(s.to_i32(s.clamp(
