@@ -4,19 +4,17 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { setFlagsFromString } from "node:v8";
 import { layersBy } from "./layers.mjs";
+import { open, relaxedInNode } from "./page.mjs";
 
 const RUNS = 5;
 const PLACES = {
   async node(folder, bundle, data, options) {
-    // Node 20 has the instructions behind a flag.
-    if (options.instructions === "relaxed") setFlagsFromString("--experimental-wasm-relaxed-simd");
+    relaxedInNode();
     const { Model } = await import(pathToFileURL(join(folder, "vision.js")).href);
     return layersBy(Model, bundle, data, options, RUNS);
   },
   async chromium(folder, bundle, data, options) {
-    const { open } = await import("./page.mjs");
     const tests = dirname(fileURLToPath(import.meta.url));
     const opened = await open({ sanderling: folder, bundles: dirname(bundle), tests });
     try {

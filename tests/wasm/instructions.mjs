@@ -1,20 +1,21 @@
 // Milliseconds a run of the modules of sanderling/vision, in turns in one go, in Node and in headless Chromium.
-// Usage: node --experimental-wasm-relaxed-simd tests/wasm/instructions.mjs PACKAGE BUNDLE [BUNDLE …]
+// Usage: node tests/wasm/instructions.mjs PACKAGE BUNDLE [BUNDLE …]
 //   SANDERLING_NODE_MODULES: where playwright-core is; PACKAGE: what `cargo xtask wasm` made
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { timesOf } from "./layers.mjs";
-import { open } from "./page.mjs";
+import { open, relaxedInNode } from "./page.mjs";
 
 const KINDS = ["scalar", "simd128", "relaxed"];
 const RUNS = 31;
 const [folder, ...bundles] = process.argv.slice(2).map((path) => resolve(path));
 if (bundles.length === 0) {
-  console.error("usage: node --experimental-wasm-relaxed-simd tests/wasm/instructions.mjs PACKAGE BUNDLE [BUNDLE …]");
+  console.error("usage: node tests/wasm/instructions.mjs PACKAGE BUNDLE [BUNDLE …]");
   process.exit(2);
 }
 
 async function inNode(bundle) {
+  relaxedInNode();
   const { Model } = await import(pathToFileURL(join(folder, "vision.js")).href);
   return timesOf(Model, bundle, KINDS, RUNS);
 }

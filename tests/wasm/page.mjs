@@ -1,9 +1,10 @@
-// A page in headless Chromium, and the server behind it.
+// A page in headless Chromium, the server behind it, and what Node has to be told.
 // SANDERLING_NODE_MODULES: where playwright-core is
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { extname, join, normalize } from "node:path";
+import { setFlagsFromString } from "node:v8";
 
 const { chromium } = createRequire(join(process.env.SANDERLING_NODE_MODULES, "x.js"))("playwright-core");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
@@ -47,4 +48,10 @@ export async function open(folders, flags = []) {
       server.close();
     },
   };
+}
+
+/** Node 20 has relaxed SIMD behind a flag, and its baseline compiler computes it wrongly: this goes before any module. */
+export function relaxedInNode() {
+  if (!process.versions.v8.startsWith("11.3.")) return;
+  for (const flag of ["--experimental-wasm-relaxed-simd", "--no-liftoff"]) setFlagsFromString(flag);
 }

@@ -175,6 +175,51 @@ fn partial_loads_and_stores_touch_no_more_than_they_say() {
     Best::available().for_each(|best| best.dispatch(Memory));
 }
 
+/// Four products of bytes a lane, against plain loops.
+struct Bytes;
+
+impl SimdOp for Bytes {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let signed = [i8::MIN, i8::MAX, -1, 0, 1, 77, -93];
+        let small = [127, 127, 0, 1, 64, 3];
+        for turn in 0..signed.len() * small.len() {
+            let a: Vec<[i8; 4]> = (0..I::LANES)
+                .map(|lane| [0, 1, 2, 3].map(|i| signed[(turn + lane * i + i) % signed.len()]))
+                .collect();
+            let b: Vec<[i8; 4]> = (0..I::LANES)
+                .map(|lane| [0, 1, 2, 3].map(|i| small[(turn + lane + i) % small.len()]))
+                .collect();
+            let word = |bytes: &[i8; 4]| f32::from_bits(u32::from_le_bytes(bytes.map(|b| b as u8)));
+            let vector = |rows: &[[i8; 4]]| {
+                let words: Vec<f32> = rows.iter().map(word).collect();
+                isa.to_bits(isa.load(&words))
+            };
+            let mut y = std::vec![0.0; I::LANES];
+            let sums = isa.dot_i8(isa.splat_i(i32::MAX - 40_000), vector(&a), vector(&b));
+            isa.store(&mut y, isa.with_bits(sums));
+            for (lane, y) in y.iter().enumerate() {
+                let products = a[lane].iter().zip(&b[lane]);
+                let sum: i32 = products.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                let want = (i32::MAX - 40_000).wrapping_add(sum);
+                assert_eq!(
+                    y.to_bits().cast_signed(),
+                    want,
+                    "{:?} with {:?}",
+                    a[lane],
+                    b[lane]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_bytes_are_whole() {
+    Best::available().for_each(|best| best.dispatch(Bytes));
+}
+
 struct Lanes;
 
 impl SimdOp for Lanes {
