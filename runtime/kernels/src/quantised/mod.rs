@@ -32,6 +32,7 @@ mod conv;
 mod depthwise;
 mod pointwise;
 mod product;
+mod source;
 #[cfg(test)]
 mod tests;
 
