@@ -1,24 +1,29 @@
-// A server of files on loopback, and headless Chromium to look at it.
+// A server of files on loopback, headless Chromium to look at it, and what Node has to be told.
 // SANDERLING_NODE_MODULES: where playwright-core is
 import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { extname, join, normalize } from "node:path";
+import { setFlagsFromString } from "node:v8";
 
 const { chromium } = createRequire(join(process.env.SANDERLING_NODE_MODULES, "x.js"))("playwright-core");
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
 // What a page that trusts only its own origin says.
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:";
 
 /**
- * Serves a folder at /, and others by the first part of the path.
+ * Serves a folder at /, or an empty page where there is none, and others by the first part of the path.
  * @param relaxed names whose pages hold scripts of their own
  */
 export async function serve(home, folders, relaxed = []) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     const [, top, ...rest] = path.split("/");
-    const file = folders[top] ? join(folders[top], ...rest) : join(home, path === "/" ? "index.html" : path);
+    if (!home && path === "/") {
+      response.writeHead(200, { "content-type": "text/html", "content-security-policy": POLICY }).end("<!doctype html><title>Sanderling</title>");
+      return;
+    }
+    const file = folders[top] ? join(folders[top], ...rest) : join(home ?? ".", path === "/" ? "index.html" : path);
     if (!existsSync(file) || !statSync(file).isFile()) {
       response.writeHead(404).end();
       return;
@@ -38,4 +43,29 @@ export function launch(...switches) {
     args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
       "--disable-sync", ...switches],
   });
+}
+
+/**
+ * An empty page whose server has these folders at these names.
+ * @param flags flags of V8
+ */
+export async function open(folders, flags = []) {
+  const files = await serve(undefined, folders);
+  const browser = await launch("--disable-gpu", ...(flags.length ? [`--js-flags=${flags.join(",")}`] : []));
+  const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
+  await page.goto(files.address(""));
+  return {
+    page,
+    async close() {
+      await browser.close();
+      files.close();
+    },
+  };
+}
+
+/** Node 20 has relaxed SIMD behind a flag, and its baseline compiler computes it wrongly: this goes before any module. */
+export function relaxedInNode() {
+  if (!process.versions.v8.startsWith("11.3.")) return;
+  for (const flag of ["--experimental-wasm-relaxed-simd", "--no-liftoff"]) setFlagsFromString(flag);
 }

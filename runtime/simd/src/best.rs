@@ -4,7 +4,12 @@ use crate::Isa;
 #[cfg(target_arch = "aarch64")]
 use crate::arch::aarch64::Neon;
 use crate::arch::scalar::Scalar;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[cfg(all(
+    target_arch = "wasm32",
+    any(feature = "relaxed-simd", target_feature = "relaxed-simd")
+))]
+use crate::arch::wasm32::Relaxed;
+#[cfg(all(target_arch = "wasm32", any(feature = "simd128", target_feature = "simd128")))]
 use crate::arch::wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 use crate::arch::x86_64::{Avx2, Avx512};
@@ -33,12 +38,19 @@ pub enum Best {
     #[cfg(target_arch = "aarch64")]
     Neon(Neon),
     /// WebAssembly's 128-bit SIMD.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[cfg(all(target_arch = "wasm32", any(feature = "simd128", target_feature = "simd128")))]
     Simd128(Simd128),
+    /// WebAssembly's 128-bit SIMD with the relaxed instructions.
+    #[cfg(all(
+        target_arch = "wasm32",
+        any(feature = "relaxed-simd", target_feature = "relaxed-simd")
+    ))]
+    Relaxed(Relaxed),
 }
 
 impl Best {
-    /// The widest instruction set of this CPU. Without the feature `std`: of the features the build was given.
+    /// The widest instruction set of this CPU. Without the feature `std`: of the features the build was given. In WebAssembly: of
+    /// those the module was built for.
     pub fn detect() -> Self {
         Self::available().last().unwrap_or(Best::Scalar(Scalar))
     }
@@ -54,13 +66,18 @@ impl Best {
         let wide = [Avx2::new().map(Best::Avx2), Avx512::new().map(Best::Avx512)];
         #[cfg(target_arch = "aarch64")]
         let wide = [Neon::new().map(Best::Neon)];
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        let wide = [Some(Best::Simd128(Simd128::new()))];
-        #[cfg(not(any(
-            target_arch = "x86_64",
-            target_arch = "aarch64",
-            all(target_arch = "wasm32", target_feature = "simd128")
-        )))]
+        #[cfg(target_arch = "wasm32")]
+        let wide = [
+            #[cfg(all(target_arch = "wasm32", any(feature = "simd128", target_feature = "simd128")))]
+            Some(Best::Simd128(Simd128::new())),
+            #[cfg(all(
+                target_arch = "wasm32",
+                any(feature = "relaxed-simd", target_feature = "relaxed-simd")
+            ))]
+            Some(Best::Relaxed(Relaxed::new())),
+            None,
+        ];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32")))]
         let wide: [Option<Best>; 0] = [];
         core::iter::once(Best::Scalar(Scalar)).chain(wide.into_iter().flatten())
     }
@@ -70,7 +87,7 @@ impl Best {
         Self::available().find(|b| b.name() == name)
     }
 
-    /// Its name in messages and benchmarks: `scalar`, `avx2`, `avx512`, `neon`, `simd128`.
+    /// Its name in messages and benchmarks: `scalar`, `avx2`, `avx512`, `neon`, `simd128`, `relaxed`.
     pub fn name(self) -> &'static str {
         match self {
             Best::Scalar(_) => "scalar",
@@ -80,8 +97,13 @@ impl Best {
             Best::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Best::Neon(_) => "neon",
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(all(target_arch = "wasm32", any(feature = "simd128", target_feature = "simd128")))]
             Best::Simd128(_) => "simd128",
+            #[cfg(all(
+                target_arch = "wasm32",
+                any(feature = "relaxed-simd", target_feature = "relaxed-simd")
+            ))]
+            Best::Relaxed(_) => "relaxed",
         }
     }
 
@@ -96,8 +118,13 @@ impl Best {
             Best::Avx512(isa) => isa.run(op),
             #[cfg(target_arch = "aarch64")]
             Best::Neon(isa) => isa.run(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(all(target_arch = "wasm32", any(feature = "simd128", target_feature = "simd128")))]
             Best::Simd128(isa) => isa.run(op),
+            #[cfg(all(
+                target_arch = "wasm32",
+                any(feature = "relaxed-simd", target_feature = "relaxed-simd")
+            ))]
+            Best::Relaxed(isa) => isa.run(op),
         }
     }
 }

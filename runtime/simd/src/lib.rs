@@ -2,7 +2,7 @@
 //!
 //! # Mental model
 //!
-//! An ISA *token* ([`Scalar`], [`Avx2`](arch::x86_64::Avx2), [`Avx512`](arch::x86_64::Avx512), `Neon`, `Simd128`) is
+//! An ISA *token* ([`Scalar`], [`Avx2`](arch::x86_64::Avx2), [`Avx512`](arch::x86_64::Avx512), `Neon`, `Simd128`, `Relaxed`) is
 //! a zero-sized value whose existence proves that the running CPU has these instructions: its constructor is checked
 //! (`new() -> Option<Self>`) or unsafe. Every vector operation is a method of a token, so there is no instruction
 //! without a token, and the operations themselves are safe to call.
@@ -60,6 +60,8 @@ pub trait Isa: sealed::Sealed + Copy + Send + Sync + core::fmt::Debug + 'static 
     const REGISTERS: usize;
     /// Whether [`Self::mul_add`] rounds once.
     const FUSED: bool;
+    /// Whether [`Self::dot_i8`] is one instruction, and the faster way to products of eight bits.
+    const DOT_I8: bool = false;
 
     /// Runs `op` compiled for this instruction set.
     fn run<Op: SimdOp>(self, op: Op) -> Op::Output;
@@ -163,6 +165,24 @@ pub trait Isa: sealed::Sealed + Copy + Send + Sync + core::fmt::Debug + 'static 
     unsafe fn store_u8(self, p: *mut u8, a: Self::I);
     /// Each lane as two i16: `acc + a.low * b.low + a.high * b.high`, wrapping.
     fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I;
+    /// Each lane as four bytes, of `a` −128 to 127, of `b` 0 to 127: `acc + Σ a.byte · b.byte`, wrapping. What it gives for other
+    /// bytes of `b` is not defined.
+    #[inline(always)]
+    fn dot_i8(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        // Bytes 0 and 2, 1 and 3 as pairs. Of `a` unsigned, 128 more than they are: what that adds is taken off at the end.
+        let low = self.splat_i(0x00ff_00ff);
+        let (a, offset) = (
+            self.xor_i(a, self.splat_i(i32::from_ne_bytes([0x80; 4]))),
+            self.splat_i(0x0080_0080),
+        );
+        let (a_even, a_odd) = (self.and_i(a, low), self.and_i(self.shr_i::<8>(a), low));
+        let (b_even, b_odd) = (self.and_i(b, low), self.and_i(self.shr_i::<8>(b), low));
+        let sum = self.dot_i16(self.dot_i16(acc, a_even, b_even), a_odd, b_odd);
+        self.sub_i(
+            sum,
+            self.dot_i16(self.splat_i(0), self.add_i(b_even, b_odd), offset),
+        )
+    }
 
     /// `[a0, b0, a1, b1, …]`, first half and second half.
     fn interleave(self, a: Self::F, b: Self::F) -> (Self::F, Self::F);

@@ -88,6 +88,11 @@ impl SimdOp for AllOps {
                 s.to_bits(a),
                 s.xor_i(s.to_bits(b), s.splat_i(-1))
             ))),
+            over(isa, |s, a, b| s.with_bits(s.dot_i8(
+                s.to_bits(b),
+                s.to_bits(a),
+                s.and_i(s.xor_i(s.to_bits(b), s.splat_i(-1)), s.splat_i(0x7f7f_7f7f))
+            ))),
             over(isa, |s, a, _| s.with_bits(s.shl_i::<3>(s.to_bits(a)))),
             over(isa, |s, a, _| s.with_bits(s.shr_i::<23>(s.to_bits(a)))),
             over(isa, |s, a, _| s.to_f32(s.to_i32(s.clamp(
@@ -168,6 +173,51 @@ impl SimdOp for Memory {
 #[test]
 fn partial_loads_and_stores_touch_no_more_than_they_say() {
     Best::available().for_each(|best| best.dispatch(Memory));
+}
+
+/// Four products of bytes a lane, against plain loops.
+struct Bytes;
+
+impl SimdOp for Bytes {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let signed = [i8::MIN, i8::MAX, -1, 0, 1, 77, -93];
+        let small = [127, 127, 0, 1, 64, 3];
+        for turn in 0..signed.len() * small.len() {
+            let a: Vec<[i8; 4]> = (0..I::LANES)
+                .map(|lane| [0, 1, 2, 3].map(|i| signed[(turn + lane * i + i) % signed.len()]))
+                .collect();
+            let b: Vec<[i8; 4]> = (0..I::LANES)
+                .map(|lane| [0, 1, 2, 3].map(|i| small[(turn + lane + i) % small.len()]))
+                .collect();
+            let word = |bytes: &[i8; 4]| f32::from_bits(u32::from_le_bytes(bytes.map(|b| b as u8)));
+            let vector = |rows: &[[i8; 4]]| {
+                let words: Vec<f32> = rows.iter().map(word).collect();
+                isa.to_bits(isa.load(&words))
+            };
+            let mut y = std::vec![0.0; I::LANES];
+            let sums = isa.dot_i8(isa.splat_i(i32::MAX - 40_000), vector(&a), vector(&b));
+            isa.store(&mut y, isa.with_bits(sums));
+            for (lane, y) in y.iter().enumerate() {
+                let products = a[lane].iter().zip(&b[lane]);
+                let sum: i32 = products.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                let want = (i32::MAX - 40_000).wrapping_add(sum);
+                assert_eq!(
+                    y.to_bits().cast_signed(),
+                    want,
+                    "{:?} with {:?}",
+                    a[lane],
+                    b[lane]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_bytes_are_whole() {
+    Best::available().for_each(|best| best.dispatch(Bytes));
 }
 
 struct Lanes;

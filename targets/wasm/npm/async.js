@@ -49,6 +49,7 @@ export class AsyncModel {
   get inputs() { return this.#about.inputs; }
   get outputs() { return this.#about.outputs; }
   get labels() { return this.#about.labels; }
+  get instructions() { return this.#about.instructions; }
   get backend() { return this.#model.backend; }
   get fallbacks() { return [...this.#why, ...this.#model.fallbacks]; }
   get ready() { return this.#ready; }

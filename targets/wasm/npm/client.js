@@ -19,7 +19,7 @@ export class WorkerModel {
   #ready = new Promise((resolve, reject) => (this.#settled = { resolve, reject }));
 
   /** Starts a worker and loads a bundle in it. */
-  static async load(home, source, { memoryLimit, backend = "cpu", timeout = TIMEOUT, worker } = {}) {
+  static async load(home, source, { memoryLimit, instructions, backend = "cpu", timeout = TIMEOUT, worker } = {}) {
     if (!(Number.isFinite(timeout) && timeout > 0)) throw new SanderlingError("Option", `timeout is ${timeout}: give milliseconds, as in ${TIMEOUT}`);
     const model = new WorkerModel();
     model.#timeout = timeout;
@@ -29,7 +29,7 @@ export class WorkerModel {
     model.#ready.catch(() => {});
     model.#worker = await spawn({ ...home, worker }, (reply) => model.#settle(reply), (why) => model.#die("Worker", `the worker of the model is gone (${why}): load it again`));
     try {
-      model.#about = await model.#ask("load", [parcel, { memoryLimit, backend }], parcel instanceof ArrayBuffer ? [parcel] : []);
+      model.#about = await model.#ask("load", [parcel, { memoryLimit, instructions, backend }], parcel instanceof ArrayBuffer ? [parcel] : []);
     } catch (error) {
       model.free();
       throw error;
@@ -43,6 +43,7 @@ export class WorkerModel {
   get inputs() { return this.#about.inputs; }
   get outputs() { return this.#about.outputs; }
   get labels() { return this.#about.labels; }
+  get instructions() { return this.#about.instructions; }
   /** As of the last answer. */
   get backend() { return this.#state.backend; }
   get fallbacks() { return this.#state.fallbacks; }

@@ -2,6 +2,7 @@
 import { AsyncModel } from "./async.js";
 import { WorkerModel } from "./client.js";
 import { SanderlingError } from "./error.js";
+import { choose } from "./instructions.js";
 import { read } from "./platform.js";
 
 export { SanderlingError } from "./error.js";
@@ -19,21 +20,36 @@ const MEMORY_LIMIT = 2 ** 30;
 /**
  * The class Model over a module.
  * @param glue what wasm-bindgen wrote beside the module
- * @param home { wasm, worker, thread, webgpu, webgpuWorker }: where it lies, how a page and how Node start a worker with it, and the same
- *   with WebGPU's module beside it
+ * @param home { wasm, worker, thread, webgpu, webgpuWorker }: where it lies, by instructions, how a page and how Node start a worker with
+ *   it, and the same with WebGPU's module beside it
  */
 export function bind(glue, home) {
   let starting;
+  let started;
   let dead;
 
-  async function start() {
-    const module = await read(home.wasm);
+  /** Starts the module for these instructions: one of them in a thread. */
+  async function start(asked) {
+    if (!starting) {
+      started = choose(home.wasm, asked);
+      starting = load(home.wasm[started]).catch((error) => {
+        starting = undefined;
+        throw error;
+      });
+    }
+    if (asked !== undefined && asked !== started) {
+      throw new SanderlingError("Option", `instructions is ${asked}, and this thread has a module for ${started}: Model.inWorker has one of its own for each model`);
+    }
+    await starting;
+  }
+
+  async function load(wasm) {
+    const module = await read(wasm);
     try {
       await glue.default({ module_or_path: module });
     } catch (error) {
       if (!(error instanceof WebAssembly.CompileError)) throw error;
-      throw new SanderlingError("Unsupported", "WebAssembly with 128-bit SIMD is needed, as Chrome has since 91, Firefox since 89, "
-        + `Safari since 16.4 and Node since 16.4 (${error.message})`);
+      throw new SanderlingError("Unsupported", `this engine does not take the module ${wasm}: ${error.message}`);
     }
     glue.throw_panics();
   }
@@ -73,11 +89,7 @@ export function bind(glue, home) {
     static async load(source, options = {}) {
       const limit = memoryLimit(options.memoryLimit);
       if ((options.backend ?? "cpu") !== "cpu") return AsyncModel.load(Model, home.webgpu, await bytesOf(source), options);
-      starting ??= start().catch((error) => {
-        starting = undefined;
-        throw error;
-      });
-      await starting;
+      await start(options.instructions);
       const bytes = await bytesOf(source);
       return new Model(await inside(() => glue.load(bytes, limit)), limit);
     }
@@ -87,7 +99,7 @@ export function bind(glue, home) {
       return WorkerModel.load(home, source, options);
     }
 
-    /** `simd128` or `scalar`; known once a model was loaded. */
+    /** `simd128`, `relaxed` or `scalar`; known once a model was loaded. */
     static get instructions() {
       return inside(() => glue.instructions());
     }
@@ -96,7 +108,7 @@ export function bind(glue, home) {
       if (!(model instanceof glue.Model)) throw new TypeError("use `await Model.load(source)`");
       this.#model = model;
       this.#limit = limit;
-      this.#about = Object.freeze(inside(() => model.describe()));
+      this.#about = Object.freeze(inside(() => ({ ...model.describe(), instructions: glue.instructions() })));
     }
 
     get name() { return this.#about.name; }
@@ -105,6 +117,7 @@ export function bind(glue, home) {
     get inputs() { return this.#about.inputs; }
     get outputs() { return this.#about.outputs; }
     get labels() { return this.#about.labels; }
+    get instructions() { return this.#about.instructions; }
     /** Who answers, and why no faster one does any more. */
     get backend() { return this.#model?.backend?.() ?? "cpu"; }
     get fallbacks() { return this.#model?.fallbacks?.() ?? []; }

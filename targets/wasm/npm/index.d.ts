@@ -41,7 +41,13 @@ export interface Image { width: number; height: number; data: Uint8Array | Uint8
 export type ClassifyInput = ArrayBuffer | TypedArray | Image | Inputs;
 export interface ClassifyOptions { /** How many labels the answer lists. */ top?: number }
 export type Source = string | URL | ArrayBuffer | ArrayBufferView | Blob | Response;
-export interface LoadOptions { /** Bytes of weights and intermediates; 1 GiB. */ memoryLimit?: number }
+export type Instructions = "scalar" | "simd128" | "relaxed";
+export interface LoadOptions {
+  /** Bytes of weights and intermediates; 1 GiB. */
+  memoryLimit?: number;
+  /** The module to take, where the package has several (`sanderling/vision`); the best that the engine has, of `simd128` and `scalar`. */
+  instructions?: Instructions;
+}
 /** Who computes: the CPU by WebAssembly, or the GPU by WebGPU. */
 export type Backend = "cpu" | "webgpu";
 /** `auto`: WebGPU where the browser has it on a real GPU; `webgpu`: on an emulated one too, and an error (`Unsupported`) where there is none. */
@@ -71,6 +77,8 @@ interface About {
   readonly outputs: readonly Port[];
   /** Names of the classes, in the order of the scores; empty where the bundle has none. */
   readonly labels: readonly string[];
+  /** What its module computes with. */
+  readonly instructions: Instructions;
 }
 
 declare global {
@@ -85,7 +93,7 @@ export class Model implements About {
   static load(source: Source, options: LoadOptions & { backend: "auto" | "webgpu" }): Promise<AsyncModel>;
   /** The same in a worker of its own. */
   static inWorker(source: Source, options?: WorkerOptions): Promise<WorkerModel>;
-  static readonly instructions: string;
+  static readonly instructions: Instructions;
   private constructor();
   readonly name: string;
   readonly version: string;
@@ -93,6 +101,7 @@ export class Model implements About {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly labels: readonly string[];
+  readonly instructions: Instructions;
   readonly backend: "cpu";
   readonly fallbacks: readonly Fallback[];
   /** SHA-256 of the bundle. */

@@ -4,7 +4,7 @@ import * as glue from "./sanderling_wasm_all.js";
 
 export { SanderlingError, pixels } from "./core.js";
 export const Model = bind(glue, {
-  wasm: new URL("./sanderling_wasm_all_bg.wasm", import.meta.url),
+  wasm: { simd128: new URL("./sanderling_wasm_all_bg.wasm", import.meta.url) },
   worker: () => new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "sanderling" }),
   thread: ["./worker.js", import.meta.url],
   webgpu: () => import("./webgpu.js"),

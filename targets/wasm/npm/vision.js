@@ -1,10 +1,11 @@
 // Sanderling with the operators of int8 image classifiers, and nothing else.
 import { bind } from "./core.js";
 import * as glue from "./sanderling_wasm_vision.js";
+import { wasm } from "./vision.wasm.js";
 
 export { SanderlingError, pixels } from "./core.js";
 export const Model = bind(glue, {
-  wasm: new URL("./sanderling_wasm_vision_bg.wasm", import.meta.url),
+  wasm,
   worker: () => new Worker(new URL("./vision.worker.js", import.meta.url), { type: "module", name: "sanderling" }),
   thread: ["./vision.worker.js", import.meta.url],
   webgpu: () => import("./webgpu.js"),

@@ -2,6 +2,7 @@
 import { bind } from "./core.js";
 import * as glue from "./sanderling_wasm_vision.js";
 import { serve } from "./serve.js";
+import { wasm } from "./vision.wasm.js";
 import * as webgpu from "./webgpu.js";
 
-serve(bind(glue, { wasm: new URL("./sanderling_wasm_vision_bg.wasm", import.meta.url), webgpu: async () => webgpu }));
+serve(bind(glue, { wasm, webgpu: async () => webgpu }));

@@ -2,5 +2,6 @@
 import { bind } from "./core.js";
 import * as glue from "./sanderling_wasm_vision.js";
 import { serve } from "./serve.js";
+import { wasm } from "./vision.wasm.js";
 
-serve(bind(glue, { wasm: new URL("./sanderling_wasm_vision_bg.wasm", import.meta.url) }));
+serve(bind(glue, { wasm }));

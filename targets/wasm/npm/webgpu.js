@@ -58,4 +58,4 @@ class Stepwise {
   }
 }
 
-export const GpuModel = bind({ ...glue, Model: Stepwise, load: Stepwise.load }, { wasm: new URL("./sanderling_wasm_webgpu_bg.wasm", import.meta.url) });
+export const GpuModel = bind({ ...glue, Model: Stepwise, load: Stepwise.load }, { wasm: { simd128: new URL("./sanderling_wasm_webgpu_bg.wasm", import.meta.url) } });

@@ -28,7 +28,7 @@ pub use tensors::Tensors;
 
 use wasm_bindgen::prelude::*;
 
-/// Instructions of this build: `simd128` or `scalar`.
+/// Instructions of this build: `scalar`, `simd128` or `relaxed`.
 #[must_use]
 #[wasm_bindgen]
 pub fn instructions() -> String {

@@ -4,7 +4,7 @@
 //! `sanderling_exactness::report`), or says why it was not run. The truth is the CPU without vector instructions; every
 //! layer that computes integers has its digest or the table is red.
 
-use crate::{Context, StepResult, aarch64, android, board, embedded, ios, lines, python, run, steps};
+use crate::{Context, StepResult, aarch64, android, board, embedded, ios, lines, python, run, steps, wasm};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -96,6 +96,34 @@ const TARGETS: &[Target] = &[
         run: |cx, sample| board::layers(cx, sample, "arm64"),
     },
     Target {
+        name: "wasm, Node, scalar",
+        run: |cx, sample| wasm::layers(cx, sample, "node", "scalar"),
+    },
+    Target {
+        name: "wasm, Node, simd128",
+        run: |cx, sample| wasm::layers(cx, sample, "node", "simd128"),
+    },
+    Target {
+        name: "wasm, Node, relaxed",
+        run: |cx, sample| wasm::layers(cx, sample, "node", "relaxed"),
+    },
+    Target {
+        name: "wasm, Chromium, simd128",
+        run: |cx, sample| wasm::layers(cx, sample, "chromium", "simd128"),
+    },
+    Target {
+        name: "wasm, Chromium, relaxed",
+        run: |cx, sample| wasm::layers(cx, sample, "chromium", "relaxed"),
+    },
+    Target {
+        name: "wasmtime, relaxed",
+        run: |cx, sample| wasm::wasmtime(cx, sample, false),
+    },
+    Target {
+        name: "wasmtime, relaxed, deterministic",
+        run: |cx, sample| wasm::wasmtime(cx, sample, true),
+    },
+    Target {
         name: "python",
         run: python::layers,
     },
@@ -122,6 +150,8 @@ const MODELS: &[(&str, &str)] = &[
 /// Runs the models on every target and prints the table.
 pub(crate) fn all(cx: &Context) -> StepResult {
     let samples = samples(cx)?;
+    // For every row of WebAssembly.
+    wasm::build(cx)?;
     let mut table = Table::default();
     for sample in &samples {
         let truth = match (SCALAR.run)(cx, sample)? {

@@ -29,6 +29,7 @@ const PYTHON: &[&str] = &[
     "tokenizers==0.23.3",
     "maturin==1.16.0",
     "pytest==9.2.0",
+    "wasmtime==50.0.1",
 ];
 /// npm packages of the tests.
 const NPM: &[&str] = &[

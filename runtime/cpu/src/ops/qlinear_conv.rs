@@ -76,7 +76,8 @@ fn pack(cx: &PrepareCx<'_>, conv: &Conv2d, weights: &Quantisation) -> Result<Rc<
     cx.shared(W, variant, bytes, || {
         let values = centred(view, |i| weights.of(i / k.max(1)).1)?;
         // Within ±255.
-        PackedInt8::new(conv.groups, rows, k, |row, i| values[row * k + i] as i16).map_err(kernel_error)
+        let weight = |row, i| values[row * k + i] as i16;
+        PackedInt8::for_conv(cx.isa(), conv, weight).map_err(kernel_error)
     })
 }
 

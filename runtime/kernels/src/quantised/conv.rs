@@ -1,15 +1,16 @@
 //! Convolution of eight-bit NCHW images: pixels in the lanes.
 //!
 //! The outputs of a group are a matrix [channels, pixels]. A *block* of neighbouring pixels is a task: the bytes under
-//! each tap are copied side by side (padding as the zero point), two taps at a time interleaved to pairs, and all panels of
-//! weights run over them. Depthwise convolution is the case of one channel a group.
+//! each tap are copied side by side (padding as the zero point), two taps at a time interleaved to pairs (or four to quads, each in its
+//! two parts), and all panels of weights run over them. Depthwise convolution is the case of one channel a group.
 
 use core::ops::Range;
 
 use sanderling_simd::{Isa, SimdOp};
 
 use super::depthwise::{self, Spread};
-use super::{Finish, PANEL, PackedInt8, QuantBytes, Requantise, as_bytes};
+use super::source::Source;
+use super::{Finish, PANEL, PackedInt8, Packing, QuantBytes, Requantise, TakesQuads, as_bytes};
 use crate::conv::Conv2d;
 use crate::ctx::{Ctx, Parts};
 use crate::error::{Result, holds, product, rule};
@@ -21,6 +22,20 @@ const VECTORS: usize = 3;
 const TILE: usize = VECTORS * 16;
 /// Pairs that a block may have: 64 KiB, so that they stay in the second-level cache.
 const BLOCK_PAIRS: usize = 16 * 1024;
+
+/// Rows and columns of a group's weights: output channels, and taps.
+pub(super) fn matrix(conv: &Conv2d) -> Result<(usize, usize)> {
+    let divides = conv.groups > 0
+        && conv.in_channels.is_multiple_of(conv.groups)
+        && conv.out_channels.is_multiple_of(conv.groups);
+    rule(
+        KERNEL,
+        divides,
+        "groups must divide the input and output channels",
+    )?;
+    let taps = [conv.in_channels / conv.groups, conv.kernel[0], conv.kernel[1]];
+    Ok((conv.out_channels / conv.groups, product(KERNEL, &taps)?))
+}
 
 /// A convolution's sizes.
 #[derive(Clone, Copy)]
@@ -40,22 +55,13 @@ struct Sizes {
 
 impl Sizes {
     fn new(conv: &Conv2d) -> Result<Self> {
-        let divides = conv.groups > 0
-            && conv.in_channels.is_multiple_of(conv.groups)
-            && conv.out_channels.is_multiple_of(conv.groups);
-        rule(
-            KERNEL,
-            divides,
-            "groups must divide the input and output channels",
-        )?;
+        let (rows, k) = matrix(conv)?;
         let (out_h, out_w) = conv.out_hw().unwrap_or((0, 0));
-        let channels = conv.in_channels / conv.groups;
-        let k = product(KERNEL, &[channels, conv.kernel[0], conv.kernel[1]])?;
         let pixels = product(KERNEL, &[out_h, out_w])?;
         let tiles = (BLOCK_PAIRS / (k.div_ceil(2).max(1) * TILE)).clamp(1, 8);
         Ok(Sizes {
-            channels,
-            rows: conv.out_channels / conv.groups,
+            channels: conv.in_channels / conv.groups,
+            rows,
             k,
             out_w,
             pixels,
@@ -63,9 +69,14 @@ impl Sizes {
         })
     }
 
-    /// Scratch of one worker, in f32: the pairs, and the bytes of two taps.
+    /// Words under the taps of a pixel: a pair for two, or two parts of a quad for four.
+    fn words(&self) -> usize {
+        self.k.div_ceil(4) * 2
+    }
+
+    /// Scratch of one worker, in f32: the words, and the bytes of four taps.
     fn scratch(&self) -> usize {
-        self.k.div_ceil(2) * self.block + self.block.div_ceil(2)
+        (self.words() + 1) * self.block
     }
 }
 
@@ -95,6 +106,9 @@ pub fn qconv2d(
 ) -> Result<()> {
     let sizes = Sizes::new(conv)?;
     weights.check(KERNEL, conv.groups, sizes.rows, sizes.k)?;
+    if !ctx.isa.dispatch(TakesQuads) {
+        weights.check_pairs(KERNEL)?;
+    }
     requantise.check(KERNEL, conv.out_channels)?;
     let input = product(KERNEL, &[conv.batch, conv.in_channels, conv.in_h, conv.in_w])?;
     let output = product(KERNEL, &[conv.batch, conv.out_channels, sizes.pixels])?;
@@ -105,6 +119,7 @@ pub fn qconv2d(
         return Ok(());
     }
     if let Some(spread) = Spread::new(conv) {
+        weights.check_pairs(KERNEL)?;
         depthwise::run(
             ctx,
             conv,
@@ -164,10 +179,11 @@ impl SimdOp for Blocks<'_> {
             block,
             ..
         } = self.sizes;
+        let quads = (I::DOT_I8 || cfg!(test)) && self.weights.packing == Packing::Quads;
         let conv = self.conv;
         let plane = conv.in_h * conv.in_w;
         let blocks = pixels.div_ceil(block);
-        let (pairs, taps) = self.scratch.split_at_mut(k.div_ceil(2) * block);
+        let (words, taps) = self.scratch.split_at_mut(self.sizes.words() * block);
         for task in self.tasks {
             let (unit, first) = (task / blocks, task % blocks * block);
             let (image, group) = (unit / conv.groups, unit % conv.groups);
@@ -180,13 +196,17 @@ impl SimdOp for Blocks<'_> {
                 flip: i32::from(self.x.bytes.flip()),
                 first,
             };
-            source.fill(isa, k, len, block, pairs, as_bytes(taps));
+            match quads {
+                true => source.fill_quads(isa, k, len, block, words, as_bytes(taps)),
+                false => source.fill(isa, k, len, block, words, as_bytes(taps)),
+            }
             for row in (0..rows).step_by(PANEL) {
                 let panel = Panel {
                     weights: &self.weights.group(group)[row / PANEL * self.weights.panel_len()..],
-                    pairs,
+                    words,
                     block,
-                    halves: k.div_ceil(2),
+                    steps: self.weights.steps(),
+                    quads,
                     width: self.weights.width,
                     len,
                     finish: self.requantise.finish(isa),
@@ -204,111 +224,14 @@ impl SimdOp for Blocks<'_> {
     }
 }
 
-/// Where the bytes under the taps come from.
-struct Source<'a> {
-    conv: &'a Conv2d,
-    out_w: usize,
-    /// The planes of a group.
-    x: &'a [u8],
-    zero: u8,
-    flip: i32,
-    /// First pixel of the block.
-    first: usize,
-}
-
-impl Source<'_> {
-    /// Fills the pairs [k/2][block]; `taps` has room for two rows of `block` bytes. Pixels past `len` may be anything.
-    #[inline(always)]
-    fn fill<I: Isa>(&self, isa: I, k: usize, len: usize, block: usize, pairs: &mut [f32], taps: &mut [u8]) {
-        let (one, two) = taps.split_at_mut(block);
-        let flip = isa.splat_i(self.flip);
-        let wide = len.next_multiple_of(I::LANES);
-        for (half, pairs) in pairs.chunks_exact_mut(block).enumerate() {
-            let low = self.tap(2 * half, len, wide, one);
-            // The weight of a tap past the end is zero.
-            let high = self.tap((2 * half + 1).min(k - 1), len, wide, two);
-            for i in (0..wide).step_by(I::LANES) {
-                // SAFETY: both rows have `wide` bytes, a multiple of LANES.
-                let (low, high) =
-                    unsafe { (isa.load_u8(low[i..].as_ptr()), isa.load_u8(high[i..].as_ptr())) };
-                let (low, high) = (isa.xor_i(low, flip), isa.xor_i(high, flip));
-                let both = isa.or_i(low, isa.shl_i::<16>(high));
-                isa.store(&mut pairs[i..], isa.with_bits(both));
-            }
-        }
-    }
-
-    /// The bytes of the block's pixels under one tap, at least `wide` of them: where they lie, or copied to `row`.
-    #[inline(always)]
-    fn tap<'b>(&'b self, tap: usize, len: usize, wide: usize, row: &'b mut [u8]) -> &'b [u8] {
-        let conv = self.conv;
-        let window = conv.kernel[0] * conv.kernel[1];
-        let plane = conv.in_h * conv.in_w;
-        let (channel, at) = (tap / window, tap % window);
-        let pointwise = window == 1 && conv.strides == [1, 1] && conv.pads == [0; 4];
-        if pointwise {
-            let start = channel * plane + self.first;
-            if let Some(bytes) = self.x.get(start..start + wide) {
-                return bytes;
-            }
-            row[..len].copy_from_slice(&self.x[start..start + len]);
-            return row;
-        }
-        let plane = &self.x[channel * plane..][..plane];
-        self.copy(plane, at / conv.kernel[1], at % conv.kernel[1], &mut row[..len]);
-        row
-    }
-
-    /// Copies what lies under one tap of the window, row by row of the output.
-    #[inline(always)]
-    fn copy(&self, plane: &[u8], ky: usize, kx: usize, out: &mut [u8]) {
-        let conv = self.conv;
-        let shift = (kx * conv.dilations[1]) as isize - conv.pads[1] as isize;
-        // Output columns from `begin` to `end` lie on the image.
-        let step = conv.strides[1];
-        let begin = (-shift).max(0).cast_unsigned().div_ceil(step);
-        let end = match conv.in_w as isize - shift {
-            under @ 1.. => under.cast_unsigned().div_ceil(step),
-            _ => 0,
-        };
-        let mut done = 0;
-        while done < out.len() {
-            let (oy, ox) = ((self.first + done) / self.out_w, (self.first + done) % self.out_w);
-            let run = (self.out_w - ox).min(out.len() - done);
-            let part = &mut out[done..done + run];
-            done += run;
-            let iy = (oy * conv.strides[0] + ky * conv.dilations[0]).wrapping_sub(conv.pads[0]);
-            if iy >= conv.in_h {
-                part.fill(self.zero);
-                continue;
-            }
-            let begin = begin.clamp(ox, ox + run);
-            let end = end.clamp(begin, ox + run);
-            part[..begin - ox].fill(self.zero);
-            part[end - ox..].fill(self.zero);
-            let under = &mut part[begin - ox..end - ox];
-            if under.is_empty() {
-                continue;
-            }
-            let from = ((begin * step) as isize + shift).cast_unsigned();
-            let row = &plane[iy * conv.in_w..][..conv.in_w][from..];
-            match step {
-                1 => under.copy_from_slice(&row[..under.len()]),
-                _ => under
-                    .iter_mut()
-                    .zip(row.iter().step_by(step))
-                    .for_each(|(to, &byte)| *to = byte),
-            }
-        }
-    }
-}
-
 /// A panel of weights over a block of pixels.
 struct Panel<'a, I: Isa> {
     weights: &'a [i32],
-    pairs: &'a [f32],
+    words: &'a [f32],
     block: usize,
-    halves: usize,
+    /// Words of a row of weights.
+    steps: usize,
+    quads: bool,
     /// Rows of a panel.
     width: usize,
     len: usize,
@@ -415,23 +338,51 @@ impl<I: Isa> Panel<'_, I> {
         start: &[i32; R],
         at: usize,
     ) -> [[I::I; V]; R] {
-        assert!(self.weights.len() >= self.halves * self.width && row + R <= self.width);
-        assert!(self.pairs.len() >= self.halves * self.block && at + V * I::LANES <= self.block);
-        let mut sums = start.map(|start| [isa.splat_i(start); V]);
-        let (mut weights, mut pairs) = (self.weights.as_ptr(), self.pairs.as_ptr());
-        for _ in 0..self.halves {
+        let start = start.map(|start| [isa.splat_i(start); V]);
+        if !((I::DOT_I8 || cfg!(test)) && self.quads) {
+            return self.add(isa, row, start, self.words, at, |sum, x, w| {
+                isa.dot_i16(sum, x, w)
+            });
+        }
+        let (high, low) = self.words.split_at(self.steps * self.block);
+        let dot = |sum, x, w| isa.dot_i8(sum, w, x);
+        let halves = self.add(isa, row, [[isa.splat_i(0); V]; R], high, at, dot);
+        let mut sums = start;
+        for (sums, halves) in sums.iter_mut().zip(&halves) {
+            for (sum, &half) in sums.iter_mut().zip(halves) {
+                *sum = isa.add_i(*sum, isa.shl_i::<1>(half));
+            }
+        }
+        self.add(isa, row, sums, low, at, dot)
+    }
+
+    /// Adds the products of all steps.
+    #[inline(always)]
+    fn add<const R: usize, const V: usize>(
+        &self,
+        isa: I,
+        row: usize,
+        mut sums: [[I::I; V]; R],
+        words: &[f32],
+        at: usize,
+        dot: impl Fn(I::I, I::I, I::I) -> I::I,
+    ) -> [[I::I; V]; R] {
+        assert!(self.weights.len() >= self.steps * self.width && row + R <= self.width);
+        assert!(words.len() >= self.steps * self.block && at + V * I::LANES <= self.block);
+        let (mut weights, mut words) = (self.weights.as_ptr(), words.as_ptr());
+        for _ in 0..self.steps {
             // SAFETY: both pointers stay inside their slices by the assertions above.
             unsafe {
                 let x: [I::I; V] =
-                    core::array::from_fn(|v| isa.to_bits(isa.load_ptr(pairs.add(at + v * I::LANES))));
+                    core::array::from_fn(|v| isa.to_bits(isa.load_ptr(words.add(at + v * I::LANES))));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let w = isa.splat_i(*weights.add(row + r));
                     for (sum, &x) in sums.iter_mut().zip(&x) {
-                        *sum = isa.dot_i16(*sum, x, w);
+                        *sum = dot(*sum, x, w);
                     }
                 }
                 weights = weights.add(self.width);
-                pairs = pairs.add(self.block);
+                words = words.add(self.block);
             }
         }
         sums

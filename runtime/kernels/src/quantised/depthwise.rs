@@ -22,6 +22,11 @@ const VECTORS: usize = 4;
 /// The most lanes of a vector.
 const MAX_LANES: usize = 16;
 
+/// Whether each channel has a window of its own: of any size and stride, so that one packing serves all shapes of a run.
+pub(super) fn is_depthwise(conv: &Conv2d) -> bool {
+    conv.groups == conv.in_channels && conv.groups == conv.out_channels
+}
+
 /// How a plane is spread out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spread {
@@ -40,11 +45,10 @@ pub(super) struct Spread {
 impl Spread {
     /// For a convolution that this way can take.
     pub(super) fn new(conv: &Conv2d) -> Option<Self> {
-        let depthwise = conv.groups == conv.in_channels && conv.groups == conv.out_channels;
         let [sh, sw] = conv.strides;
         let [kh, kw] = conv.kernel;
         let plain = conv.dilations == [1, 1] && matches!(sw, 1 | 2) && matches!(sh, 1 | 2);
-        if !depthwise || !plain || conv.in_w == 0 || kh * kw.div_ceil(2) > MAX_TAPS {
+        if !is_depthwise(conv) || !plain || conv.in_w == 0 || kh * kw.div_ceil(2) > MAX_TAPS {
             return None;
         }
         let (out_h, out_w) = conv.out_hw().filter(|&(h, w)| h > 0 && w > 0)?;

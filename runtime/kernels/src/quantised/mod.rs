@@ -10,27 +10,37 @@
 //! - Elements are read as unsigned bytes: signed ones with their sign bit flipped, their zero point moved by 128.
 //! - The activations' zero point is not taken off element by element. `Σ (x − z)·w = Σ x·w − z·Σ w`: the second part is
 //!   in the accumulators' start ([`PackedInt8::starts`]), and padding is the byte `z` itself.
-//! - Weights are packed once, their zero points taken off, in panels of [`PANEL`] channels ([`PackedInt8`]), the same for
-//!   every instruction set.
+//! - Weights are packed once, their zero points taken off, in panels of [`PANEL`] channels ([`PackedInt8`]).
 //! - [`qconv2d`] has pixels in the lanes and channels in the rows of a tile; [`qproduct`], for matrices, has channels in
 //!   the lanes. Both read the same panels.
+//!
+//! # Four bytes a lane
+//!
+//! Where an instruction adds four products of bytes to a lane ([`Isa::DOT_I8`]), convolutions take *quads*: weights of 8 bits as
+//! they are, against activations in two parts. Such instructions want one operand below 128 and, on some engines, add two
+//! products in 16 bits that saturate; so `x = 2·(x >> 1) + (x & 1)`, and `Σ x·w = 2·Σ (x >> 1)·w + Σ (x & 1)·w`. Both parts are below
+//! 128, two products of theirs with weights of 8 bits are within ±32 512, and doubling wraps as the sum does: the bytes are those of pairs.
+//! Weights that do not fit 8 bits once their zero point is off stay pairs, and so do depthwise windows.
 //!
 //! # Cost
 //!
 //! A product takes half an instruction for each multiplication and lane: 16 multiplications an instruction with AVX2.
-//! The pairs of a block of pixels are made once and read by all panels.
+//! The pairs of a block of pixels are made once and read by all panels. Quads take two instructions for four products, where pairs take
+//! two multiplications and two additions.
 
 mod conv;
 mod depthwise;
 mod pointwise;
 mod product;
+mod source;
 #[cfg(test)]
 mod tests;
 
 use alloc::vec::Vec;
 
-use sanderling_simd::Isa;
+use sanderling_simd::{Best, Isa, SimdOp};
 
+use crate::conv::Conv2d;
 use crate::error::{Result, holds, product as multiply, rule};
 
 pub use conv::{qconv2d, qconv2d_scratch_len};
@@ -144,7 +154,25 @@ impl<I: Isa> Finish<I> {
     }
 }
 
-/// Weights [groups][rows][k] as pairs of 16 bits, in panels of rows: pair p of row r in a panel is at `p · width + r`. Rows
+/// How many weights share a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    /// Two of 16 bits.
+    Pairs,
+    /// Four of 8 bits.
+    Quads,
+}
+
+impl Packing {
+    fn weights(self) -> usize {
+        match self {
+            Packing::Pairs => 2,
+            Packing::Quads => 4,
+        }
+    }
+}
+
+/// Weights [groups][rows][k] as words, in panels of rows: word p of row r in a panel is at `p · width + r`. Rows
 /// are output channels; a panel is [`PANEL`] wide, or one where each group has one row.
 #[derive(Clone, Debug)]
 pub struct PackedInt8 {
@@ -153,7 +181,8 @@ pub struct PackedInt8 {
     k: usize,
     /// Rows of a panel.
     width: usize,
-    pairs: Vec<i32>,
+    packing: Packing,
+    words: Vec<i32>,
     /// Σ of each row, by group and row.
     sums: Vec<i32>,
 }
@@ -164,15 +193,39 @@ impl PackedInt8 {
     /// # Errors
     /// Sizes whose product does not fit memory.
     pub fn new(groups: usize, rows: usize, k: usize, weight: impl Fn(usize, usize) -> i16) -> Result<Self> {
+        Self::pack(Packing::Pairs, groups, rows, k, weight)
+    }
+
+    /// The same for [`qconv2d`] on these instructions alone, in the form that is fastest there.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; groups that do not divide the channels.
+    pub fn for_conv(isa: Best, conv: &Conv2d, weight: impl Fn(usize, usize) -> i16) -> Result<Self> {
+        let (rows, k) = conv::matrix(conv)?;
+        let fits = || (0..conv.out_channels).all(|row| (0..k).all(|i| i8::try_from(weight(row, i)).is_ok()));
+        let packing = match isa.dispatch(TakesQuads) && !depthwise::is_depthwise(conv) && fits() {
+            true => Packing::Quads,
+            false => Packing::Pairs,
+        };
+        Self::pack(packing, conv.groups, rows, k, weight)
+    }
+
+    fn pack(
+        packing: Packing,
+        groups: usize,
+        rows: usize,
+        k: usize,
+        weight: impl Fn(usize, usize) -> i16,
+    ) -> Result<Self> {
         let width = Self::width(groups, rows);
-        let (halves, panels) = (k.div_ceil(2), rows.div_ceil(width));
-        let len = multiply(KERNEL, &[groups, panels, halves, width])?;
-        let mut pairs = Vec::with_capacity(len);
+        let (steps, panels) = (k.div_ceil(packing.weights()), rows.div_ceil(width));
+        let len = multiply(KERNEL, &[groups, panels, steps, width])?;
+        let mut words = Vec::with_capacity(len);
         let mut sums = Vec::with_capacity(groups * rows);
         for group in 0..groups {
             for panel in 0..panels {
-                for p in 0..halves {
-                    pairs.extend((0..width).map(|r| {
+                for p in 0..steps {
+                    words.extend((0..width).map(|r| {
                         let row = panel * width + r;
                         let at = |i: usize| {
                             if row < rows && i < k {
@@ -181,7 +234,10 @@ impl PackedInt8 {
                                 0
                             }
                         };
-                        pair(at(2 * p), at(2 * p + 1))
+                        match packing {
+                            Packing::Pairs => pair(at(2 * p), at(2 * p + 1)),
+                            Packing::Quads => i32::from_le_bytes([0, 1, 2, 3].map(|i| at(4 * p + i) as u8)),
+                        }
                     }));
                 }
             }
@@ -195,7 +251,8 @@ impl PackedInt8 {
             rows,
             k,
             width,
-            pairs,
+            packing,
+            words,
             sums,
         })
     }
@@ -205,7 +262,7 @@ impl PackedInt8 {
         if groups > 1 && rows == 1 { 1 } else { PANEL }
     }
 
-    /// [`PackedInt8::bytes`] of weights of this shape, before they are packed: `usize::MAX` where no memory holds them.
+    /// [`PackedInt8::bytes`] of weights of this shape at most, before they are packed: `usize::MAX` where no memory holds them.
     #[must_use]
     pub fn bytes_of(groups: usize, rows: usize, k: usize) -> usize {
         let width = Self::width(groups, rows);
@@ -229,23 +286,50 @@ impl PackedInt8 {
     /// Bytes that it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (self.pairs.len() + self.sums.len()) * 4
+        (self.words.len() + self.sums.len()) * 4
     }
 
-    /// Pairs of a panel.
+    /// Words of a row.
+    fn steps(&self) -> usize {
+        self.k.div_ceil(self.packing.weights())
+    }
+
+    /// Words of a panel.
     fn panel_len(&self) -> usize {
-        self.k.div_ceil(2) * self.width
+        self.steps() * self.width
     }
 
     /// The panels of a group.
     fn group(&self, group: usize) -> &[i32] {
         let len = self.rows.div_ceil(self.width) * self.panel_len();
-        &self.pairs[group * len..][..len]
+        &self.words[group * len..][..len]
     }
 
     fn check(&self, kernel: &'static str, groups: usize, rows: usize, k: usize) -> Result<()> {
         let same = (self.groups, self.rows, self.k) == (groups, rows, k);
         rule(kernel, same, "the weights were packed for another shape")
+    }
+
+    /// For kernels that read pairs alone, or instructions that take no quads.
+    fn check_pairs(&self, kernel: &'static str) -> Result<()> {
+        let pairs = self.packing == Packing::Pairs;
+        rule(
+            kernel,
+            pairs,
+            "the weights were packed for a convolution on other instructions",
+        )
+    }
+}
+
+/// Whether instructions take weights four a word. The tests have all take them, for the sake of the code around.
+struct TakesQuads;
+
+impl SimdOp for TakesQuads {
+    type Output = bool;
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, _: I) -> bool {
+        I::DOT_I8 || cfg!(test)
     }
 }
 

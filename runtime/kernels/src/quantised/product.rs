@@ -31,6 +31,7 @@ pub fn qproduct(
 ) -> Result<()> {
     let (channels, k) = (weights.rows, weights.k);
     weights.check(KERNEL, 1, channels, k)?;
+    weights.check_pairs(KERNEL)?;
     requantise.check(KERNEL, channels)?;
     holds(KERNEL, "x", product(KERNEL, &[rows, k])?, x.data.len())?;
     let output = product(KERNEL, &[rows, channels])?;

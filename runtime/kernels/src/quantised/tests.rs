@@ -43,22 +43,33 @@ fn biases(rng: &mut Rng, channels: usize) -> Vec<i32> {
         .collect()
 }
 
+/// With weights of 9 bits, which are packed as pairs, and with weights of 8, which are packed as quads.
 fn check_conv(rng: &mut Rng, conv: Conv2d, reading: Bytes) {
+    check_conv_of(rng, conv, reading, Packing::Pairs);
+    check_conv_of(rng, conv, reading, Packing::Quads);
+}
+
+fn check_conv_of(rng: &mut Rng, conv: Conv2d, reading: Bytes, packing: Packing) {
     let (oh, ow) = conv.out_hw().unwrap();
     let (cg, mg) = (conv.in_channels / conv.groups, conv.out_channels / conv.groups);
     let [kh, kw] = conv.kernel;
     let k = cg * kh * kw;
     let x = bytes(rng, conv.batch * conv.in_channels * conv.in_h * conv.in_w);
     let w: Vec<i16> = (0..conv.out_channels * k)
-        .map(|_| rng.below(511) as i16 - 255)
+        .map(|_| match packing {
+            Packing::Pairs => rng.below(511) as i16 - 255,
+            // Both ends are often there: two products of them are what 16 bits just hold.
+            Packing::Quads => i16::from([rng.next() as i8, i8::MIN, i8::MAX][rng.below(3)]),
+        })
         .collect();
     let (bias, multipliers) = (
         biases(rng, conv.out_channels),
         multipliers(rng, conv.out_channels, 4 * k),
     );
     let zero = rng.next() as u8;
-    let weights = PackedInt8::new(conv.groups, mg, k, |row, i| w[row * k + i]).unwrap();
-    let starts = weights.starts(Some(&bias), zero, reading);
+    let starts = PackedInt8::new(conv.groups, mg, k, |row, i| w[row * k + i])
+        .unwrap()
+        .starts(Some(&bias), zero, reading);
     let out = Requantise {
         starts: &starts,
         multipliers: &multipliers,
@@ -94,6 +105,12 @@ fn check_conv(rng: &mut Rng, conv: Conv2d, reading: Bytes) {
             bytes: reading,
             zero,
         };
+        let weights = PackedInt8::for_conv(ctx.isa, &conv, |row, i| w[row * k + i]).unwrap();
+        if packing == Packing::Quads {
+            let depthwise = depthwise::is_depthwise(&conv);
+            assert_eq!(weights.packing == Packing::Pairs, depthwise, "{conv:?}");
+        }
+        assert_eq!(weights.starts(Some(&bias), zero, reading), starts);
         qconv2d(ctx, &conv, operand, &weights, &out, &mut y, &mut scratch).unwrap();
         let wrong = y.iter().zip(&want).position(|(a, b)| a != b);
         assert_eq!(wrong, None, "{conv:?} of {reading:?} on {ctx:?}");

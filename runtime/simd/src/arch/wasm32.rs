@@ -1,4 +1,19 @@
-//! WebAssembly's 128-bit SIMD: 4 lanes. A module that holds it does not load without it, so the token needs no check.
+//! WebAssembly's vectors: 4 lanes, with the 128-bit instructions alone or with the relaxed ones on top.
+//!
+//! A module that holds these instructions does not load without them, so a token needs no check: whoever builds the module says
+//! by a feature of this crate, or by the compiler's flags, which of them it may hold.
+//!
+//! # Relaxed instructions
+//!
+//! Their results may differ between engines where the definition leaves them open. Only those are used whose results it fixes
+//! for what they are given here, so that a relaxed module gives the bytes of any other:
+//!
+//! - `i32x4.relaxed_trunc_f32x4_s` is open for NaN and out of range. [`Isa::to_i32`] is defined below 2^31 alone.
+//! - `i32x4.relaxed_laneselect` is open where a lane of the mask is neither all ones nor all zeros. Comparisons make no such mask.
+//! - `i32x4.relaxed_dot_i8x16_i7x16_add_s` is open where the second operand has its top bit set, and where a sum of two products leaves
+//!   16 bits. [`Isa::dot_i8`] asks for 0 to 127, and two products are then between −32 512 and 32 258.
+//!
+//! Not used: `relaxed_madd`, whose rounding is open, and `relaxed_min` and `relaxed_max`, which are open for NaN and zeros.
 
 use core::arch::wasm32::*;
 
@@ -6,34 +21,59 @@ use crate::{Isa, SimdOp, sealed::Sealed};
 
 /// 128-bit SIMD: 4 lanes; engines map them to 16 registers on x86-64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Simd128(());
+pub struct Wasm<const RELAXED: bool>(());
 
-impl Simd128 {
+/// The 128-bit instructions.
+#[cfg(any(feature = "simd128", target_feature = "simd128"))]
+pub type Simd128 = Wasm<false>;
+/// The 128-bit instructions and the relaxed ones.
+#[cfg(any(feature = "relaxed-simd", target_feature = "relaxed-simd"))]
+pub type Relaxed = Wasm<true>;
+
+#[cfg(any(feature = "simd128", target_feature = "simd128"))]
+impl Wasm<false> {
     /// The token.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Simd128(())
+        Wasm(())
     }
 }
 
-impl Sealed for Simd128 {}
+#[cfg(any(feature = "relaxed-simd", target_feature = "relaxed-simd"))]
+impl Wasm<true> {
+    /// The token.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Wasm(())
+    }
+}
 
-impl Isa for Simd128 {
+impl<const RELAXED: bool> Sealed for Wasm<RELAXED> {}
+
+impl<const RELAXED: bool> Isa for Wasm<RELAXED> {
     type F = v128;
     type I = v128;
     type M = v128;
     const LANES: usize = 4;
     const REGISTERS: usize = 16;
     const FUSED: bool = false;
+    const DOT_I8: bool = RELAXED;
 
     #[inline(always)]
     fn run<Op: SimdOp>(self, op: Op) -> Op::Output {
-        // A function of its own, as where features are switched on: an operation inside an operation is compiled once.
-        #[inline(never)]
-        fn enter<Op: SimdOp>(isa: Simd128, op: Op) -> Op::Output {
+        #[target_feature(enable = "simd128")]
+        fn plain<I: Isa, Op: SimdOp>(isa: I, op: Op) -> Op::Output {
             op.eval(isa)
         }
-        enter(self, op)
+        #[target_feature(enable = "simd128,relaxed-simd")]
+        fn relaxed<I: Isa, Op: SimdOp>(isa: I, op: Op) -> Op::Output {
+            op.eval(isa)
+        }
+        if RELAXED {
+            relaxed(self, op)
+        } else {
+            plain(self, op)
+        }
     }
 
     #[inline(always)]
@@ -124,7 +164,11 @@ impl Isa for Simd128 {
     }
     #[inline(always)]
     fn select(self, m: Self::M, a: Self::F, b: Self::F) -> Self::F {
-        v128_bitselect(a, b, m)
+        if RELAXED {
+            i32x4_relaxed_laneselect(a, b, m)
+        } else {
+            v128_bitselect(a, b, m)
+        }
     }
     #[inline(always)]
     fn mask_and(self, a: Self::M, b: Self::M) -> Self::M {
@@ -177,7 +221,11 @@ impl Isa for Simd128 {
     }
     #[inline(always)]
     fn to_i32(self, a: Self::F) -> Self::I {
-        i32x4_trunc_sat_f32x4(f32x4_nearest(a))
+        if RELAXED {
+            i32x4_relaxed_trunc_f32x4(f32x4_nearest(a))
+        } else {
+            i32x4_trunc_sat_f32x4(f32x4_nearest(a))
+        }
     }
     #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
@@ -204,6 +252,17 @@ impl Isa for Simd128 {
     #[inline(always)]
     fn dot_i16(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
         i32x4_add(acc, i32x4_dot_i16x8(a, b))
+    }
+    #[inline(always)]
+    fn dot_i8(self, acc: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        if RELAXED {
+            i32x4_relaxed_dot_i8x16_i7x16_add(a, b, acc)
+        } else {
+            let low = i32x4_dot_i16x8(i16x8_extend_low_i8x16(a), i16x8_extend_low_i8x16(b));
+            let high = i32x4_dot_i16x8(i16x8_extend_high_i8x16(a), i16x8_extend_high_i8x16(b));
+            let (even, odd) = self.deinterleave(low, high);
+            i32x4_add(acc, i32x4_add(even, odd))
+        }
     }
 
     #[inline(always)]

