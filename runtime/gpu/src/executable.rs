@@ -240,7 +240,9 @@ impl Executable for GpuExecutable {
         if failed || self.device.faults.is_lost() {
             self.run = Run::Idle;
             self.device.faults.check()?;
-            return Err(failure("outputs could not be mapped"));
+            return Err(failure(
+                "outputs could not be mapped: the device was lost, or refused the run",
+            ));
         }
         if self.mapped.load(Ordering::Acquire) != MAPPED {
             return Ok(Progress::Pending);
