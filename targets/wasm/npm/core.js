@@ -36,6 +36,14 @@ export function bind(glue, home) {
     glue.throw_panics();
   }
 
+  function ready() {
+    starting ??= start().catch((error) => {
+      starting = undefined;
+      throw error;
+    });
+    return starting;
+  }
+
   /** Calls into the module. What it throws with a code is an error of ours; anything else has left it in pieces. */
   function inside(call) {
     if (dead) throw dead;
@@ -57,11 +65,7 @@ export function bind(glue, home) {
     /** Loads a bundle: from an address, or from its bytes. */
     static async load(source, options = {}) {
       const limit = memoryLimit(options.memoryLimit);
-      starting ??= start().catch((error) => {
-        starting = undefined;
-        throw error;
-      });
-      await starting;
+      await ready();
       const bytes = await bytesOf(source);
       return new Model(inside(() => glue.load(bytes, limit)), limit);
     }
@@ -74,6 +78,12 @@ export function bind(glue, home) {
     /** `simd128` or `scalar`; known once a model was loaded. */
     static get instructions() {
       return inside(() => glue.instructions());
+    }
+
+    /** What the module can run, as an updater tells its fleet. */
+    static async runtime() {
+      await ready();
+      return inside(() => glue.runtime());
     }
 
     constructor(model, limit) {

@@ -10,8 +10,12 @@ pub(crate) const TARGET: Target = Target {
     triple: "wasm32-unknown-unknown",
     std: "std,panic_abort",
 };
-/// The modules: every operator, and those of int8 image classifiers.
-const MODULES: &[&str] = &["sanderling_wasm_all", "sanderling_wasm_vision"];
+/// The modules: every operator, those of int8 image classifiers, and the updater.
+const MODULES: &[&str] = &[
+    "sanderling_wasm_all",
+    "sanderling_wasm_vision",
+    "sanderling_wasm_agent",
+];
 /// What the modules may use: all of it is in browsers since 2023.
 const FEATURES: &[&str] = &[
     "--enable-simd",
@@ -125,6 +129,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "tests/wasm/node.test.mjs",
             "tests/wasm/damaged.test.mjs",
             "tests/wasm/browser.test.mjs",
+            "tests/wasm/fleet.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
         .env("SANDERLING_CLI", cx.native()?)
