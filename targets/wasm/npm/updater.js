@@ -46,7 +46,7 @@ export class Updater {
     const memoryLimit = model.memoryLimit ?? 2 ** 30;
     const told = { hardware, dailyBudget, trialSeconds, runtime: { ...await Model.runtime(), memoryLimit } };
     const shipped = await given(factory);
-    updater.#start(worker ?? (() => new Worker(new URL("./updater.worker.js", import.meta.url), { type: "module", name: `sanderling updater ${name}` })));
+    updater.#start(worker ?? (() => new Worker(new URL("./updater.worker.js", import.meta.url), { type: "module", name: "sanderling updater" })));
     try {
       const known = typeof enrolment === "string" ? { ...told, enrolment } : told;
       await updater.#ask("open", [name, known, shipped, wait]).catch(async (error) => {

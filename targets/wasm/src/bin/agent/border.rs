@@ -91,9 +91,3 @@ pub(crate) fn error(code: &str, message: &str) -> JsValue {
     let _ = Reflect::set(&thrown, &"code".into(), &code.into());
     thrown.into()
 }
-
-/// Makes a panic an error of JavaScript. The package calls it once, before anything else.
-#[wasm_bindgen]
-pub fn throw_panics() {
-    std::panic::set_hook(Box::new(|panic| wasm_bindgen::throw_str(&panic.to_string())));
-}

@@ -16,5 +16,13 @@ mod files;
 mod medium;
 mod told;
 
+use wasm_bindgen::prelude::*;
+
+/// Makes a panic an error of JavaScript. The package calls it once, before anything else.
+#[wasm_bindgen]
+pub fn throw_panics() {
+    std::panic::set_hook(Box::new(|panic| wasm_bindgen::throw_str(&panic.to_string())));
+}
+
 /// Nothing runs by itself.
 fn main() {}
