@@ -117,7 +117,7 @@ export async function fleet(name, origins, versions) {
     log: () => log,
     async stop() {
       between.close();
-      if (server.exitCode !== null) return;
+      if (server.exitCode !== null || server.signalCode !== null) return;
       server.kill("SIGKILL");
       await once(server, "exit");
     },

@@ -37,10 +37,7 @@ pub(crate) fn router(app: Shared) -> Router {
             "/v1/tuf/{repository}/{name}",
             get(files::metadata).options(wrong_method),
         )
-        .route(
-            "/v1/images/{file}",
-            get(files::get_image).options(wrong_method),
-        )
+        .route("/v1/images/{file}", get(files::get_image).options(wrong_method))
         .layer(DefaultBodyLimit::max(api::MAX_MESSAGE_LEN))
         .layer(option_layer(cors(&app.config.allow_origins)));
     let people = operators().merge(page::routes().layer(DefaultBodyLimit::max(MAX_FORM)));

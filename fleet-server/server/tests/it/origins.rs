@@ -47,12 +47,22 @@ fn a_page_of_an_allowed_origin_may_call_as_a_device() {
         assert_eq!(list(&asked, "access-control-allow-methods"), ["get", "post"]);
         assert_eq!(
             list(&asked, "access-control-allow-headers"),
-            ["content-digest", "content-type", "range", "signature", "signature-input"]
+            [
+                "content-digest",
+                "content-type",
+                "range",
+                "signature",
+                "signature-input"
+            ]
         );
         // Nobody signed it; the page may read that, and what an updater reads of an answer.
         let sent = http(fleet.address(), call.0, call.1, &[("Origin", APP)], b"");
         assert!((400..500).contains(&sent.status), "{call:?}: {}", sent.status);
-        assert_eq!(sent.header("access-control-allow-origin").as_deref(), Some(APP), "{call:?}");
+        assert_eq!(
+            sent.header("access-control-allow-origin").as_deref(),
+            Some(APP),
+            "{call:?}"
+        );
         assert_eq!(
             list(&sent, "access-control-expose-headers"),
             ["content-range", "decommissioned-at", "retry-after"]
@@ -74,9 +84,17 @@ fn any_other_page_may_not() {
     ] {
         for call in DEVICE_PATHS {
             let asked = preflight(&fleet, origin, call);
-            assert_eq!(asked.header("access-control-allow-origin"), None, "{origin} {call:?}");
+            assert_eq!(
+                asked.header("access-control-allow-origin"),
+                None,
+                "{origin} {call:?}"
+            );
             let sent = http(fleet.address(), call.0, call.1, &[("Origin", origin)], b"");
-            assert_eq!(sent.header("access-control-allow-origin"), None, "{origin} {call:?}");
+            assert_eq!(
+                sent.header("access-control-allow-origin"),
+                None,
+                "{origin} {call:?}"
+            );
         }
     }
 }
@@ -85,7 +103,11 @@ fn any_other_page_may_not() {
 fn operators_calls_are_for_no_page_of_another_origin() {
     let fleet = fleet();
     let bearer = format!("Bearer {TOKEN}");
-    for call in [("GET", "/v1/fleet"), ("POST", "/v1/freeze"), ("PUT", "/v1/images/00.sdl")] {
+    for call in [
+        ("GET", "/v1/fleet"),
+        ("POST", "/v1/freeze"),
+        ("PUT", "/v1/images/00.sdl"),
+    ] {
         let asked = preflight(&fleet, APP, call);
         let methods = list(&asked, "access-control-allow-methods");
         let headers = list(&asked, "access-control-allow-headers");
@@ -131,7 +153,12 @@ fn an_origin_that_would_never_match_is_refused() {
         };
         assert_eq!(setting, Some(("allow_origins", origin.to_owned())));
     }
-    for origin in [APP, "https://app.example:8443", "http://127.0.0.1:8000", "http://localhost:5173"] {
+    for origin in [
+        APP,
+        "https://app.example:8443",
+        "http://127.0.0.1:8000",
+        "http://localhost:5173",
+    ] {
         drop(Fleet::with(|config| config.allow_origins = vec![origin.into()]));
     }
 }

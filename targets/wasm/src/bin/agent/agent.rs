@@ -63,8 +63,8 @@ impl Agent {
             .map_err(|problem| wrong("the enrolment string", problem.to_string()))?;
         let hardware = HardwareId::new(&options.hardware)
             .map_err(|problem| wrong("the option hardware", problem.to_string()))?;
-        let mut medium =
-            Medium::open(files).map_err(|problem| error("Storage", &format!("the updater's files: {problem}")))?;
+        let mut medium = Medium::open(files)
+            .map_err(|problem| error("Storage", &format!("the updater's files: {problem}")))?;
         if medium.is_damaged() && enrolment.is_none() {
             let words = "the updater's documents are damaged, so it is not known which fleet this is: open it once with an \
                          enrolment string (sdl1:…), or with another name";
@@ -324,7 +324,10 @@ impl Agent {
 
     fn tell(&mut self, event: Event) {
         if self.events.len() >= EVENTS {
-            let line = self.events.iter().position(|event| matches!(event, Event::Log(_)));
+            let line = self
+                .events
+                .iter()
+                .position(|event| matches!(event, Event::Log(_)));
             line.map(|at| self.events.remove(at));
         }
         self.events.push_back(event);
@@ -379,7 +382,12 @@ fn seed(medium: &mut Medium<Handles>, random: &mut Random) -> Result<Zeroizing<[
     let storage = |problem: sanderling_slots::StorageError| error("Storage", &problem.to_string());
     if let Some(bytes) = medium.read_blob(KEY).map_err(storage)?.map(Zeroizing::new) {
         let seed = <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new);
-        return seed.map_err(|_| error("State", "the device's key is damaged: open the updater by another name"));
+        return seed.map_err(|_| {
+            error(
+                "State",
+                "the device's key is damaged: open the updater by another name",
+            )
+        });
     }
     let mut seed = Zeroizing::new([0; 32]);
     random.fill(&mut *seed);
@@ -406,5 +414,6 @@ fn code(problem: &AgentError) -> &'static str {
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("a form of strings, numbers and lists is JSON (serde_json fails on maps' keys alone)")
+    serde_json::to_string(value)
+        .expect("a form of strings, numbers and lists is JSON (serde_json fails on maps' keys alone)")
 }

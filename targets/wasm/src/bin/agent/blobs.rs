@@ -73,7 +73,10 @@ impl Blobs {
         if content.len() > MAX_LEN {
             return Err(FileError {
                 full: true,
-                detail: format!("the documents have {} bytes, {MAX_LEN} is the most", content.len()),
+                detail: format!(
+                    "the documents have {} bytes, {MAX_LEN} is the most",
+                    content.len()
+                ),
             });
         }
         let file = file_of(number);
@@ -91,7 +94,11 @@ impl Blobs {
 }
 
 fn file_of(number: u64) -> &'static str {
-    if number.is_multiple_of(2) { BLOBS[0] } else { BLOBS[1] }
+    if number.is_multiple_of(2) {
+        BLOBS[0]
+    } else {
+        BLOBS[1]
+    }
 }
 
 fn encode(number: u64, blobs: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
@@ -196,7 +203,11 @@ mod tests {
             if self.power.get() == Some(0) {
                 return Err(cut());
             }
-            self.files.borrow_mut().entry(file).or_default().truncate(length as usize);
+            self.files
+                .borrow_mut()
+                .entry(file)
+                .or_default()
+                .truncate(length as usize);
             Ok(())
         }
         fn flush(&self, _: &'static str) -> Result<(), FileError> {
@@ -208,9 +219,14 @@ mod tests {
     fn a_cut_anywhere_leaves_the_old_or_the_new() {
         let files = Memory::default();
         let mut blobs = Blobs::open(&files).unwrap();
-        blobs.put(&files, "a", Some(b"old, and longer than what comes")).unwrap();
+        blobs
+            .put(&files, "a", Some(b"old, and longer than what comes"))
+            .unwrap();
         blobs.put(&files, "b", Some(b"another")).unwrap();
-        let whole = encode(3, &BTreeMap::from([("a".into(), b"new".to_vec()), ("b".into(), b"another".to_vec())]));
+        let whole = encode(
+            3,
+            &BTreeMap::from([("a".into(), b"new".to_vec()), ("b".into(), b"another".to_vec())]),
+        );
         for bytes in 0..=whole.len() {
             let cut_short = files.clone();
             let mut blobs = Blobs::open(&cut_short).unwrap();
@@ -219,7 +235,10 @@ mod tests {
             cut_short.power.set(None);
             let mut after = Blobs::open(&cut_short).unwrap();
             let found = after.get("a").unwrap().to_vec();
-            assert!(found == b"new" || found.starts_with(b"old"), "after {bytes}: {found:?}");
+            assert!(
+                found == b"new" || found.starts_with(b"old"),
+                "after {bytes}: {found:?}"
+            );
             assert!(done.is_err() || found == b"new", "after {bytes}");
             assert_eq!(after.get("b").unwrap(), b"another");
             assert!(!after.damaged);

@@ -27,7 +27,11 @@ extern "C" {
 }
 
 fn thrown(error: &JsValue) -> FileError {
-    let text = |name: &str| Reflect::get(error, &name.into()).ok().and_then(|value| value.as_string());
+    let text = |name: &str| {
+        Reflect::get(error, &name.into())
+            .ok()
+            .and_then(|value| value.as_string())
+    };
     FileError {
         full: text("name").as_deref() == Some("QuotaExceededError"),
         detail: text("message").unwrap_or_else(|| "the browser gave no reason".to_string()),
@@ -36,10 +40,14 @@ fn thrown(error: &JsValue) -> FileError {
 
 impl Files for Handles {
     fn size(&self, file: &'static str) -> Result<u64, FileError> {
-        self.size(file).map(|size| size as u64).map_err(|error| thrown(&error))
+        self.size(file)
+            .map(|size| size as u64)
+            .map_err(|error| thrown(&error))
     }
     fn read(&self, file: &'static str, at: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
-        let count = self.read(file, at as f64, buffer).map_err(|error| thrown(&error))?;
+        let count = self
+            .read(file, at as f64, buffer)
+            .map_err(|error| thrown(&error))?;
         Ok((count as usize).min(buffer.len()))
     }
     fn write(&self, file: &'static str, at: u64, bytes: &[u8]) -> Result<usize, FileError> {
