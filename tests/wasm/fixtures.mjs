@@ -1,24 +1,11 @@
 // Bundles of the models to test, and what the native binary says of them: the truth that a browser is held to.
 //
-// SANDERLING_PACKAGE  folder of the npm package          SANDERLING_CLI  the native binary
-// SANDERLING_MODELS   int8 ONNX models, separated by ":"
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+// SANDERLING_MODELS   int8 ONNX models, separated by ":"; the others are native.mjs's
+import { writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { native, nativeJson, need, root, scratch } from "./native.mjs";
 
-export const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-const need = (name) => process.env[name] ?? (() => { throw new Error(`${name} is not set: run \`cargo xtask test --only wasm\``); })();
-export const folder = need("SANDERLING_PACKAGE");
-export const entry = (name) => pathToFileURL(join(folder, name)).href;
-export const scratch = mkdtempSync(join(tmpdir(), "sanderling-wasm-"));
-process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
-
-export function native(...args) {
-  return execFileSync(need("SANDERLING_CLI"), args, { encoding: "utf8", maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "pipe"] });
-}
-export const nativeJson = (...args) => JSON.parse(native(...args, "--json"));
+export { entry, folder, native, nativeJson, read, root, scratch } from "./native.mjs";
 
 /** The same bytes everywhere: xorshift32. */
 export function bytes(count, seed) {
@@ -121,5 +108,3 @@ export function compare(here, there) {
   const found = new Map(here.map((layer) => [layer.value, layer.digest]));
   return { layers: wanted.length, different: wanted.filter((layer) => found.get(layer.value) !== layer.digest).map((layer) => layer.value) };
 }
-
-export const read = (file) => new Uint8Array(readFileSync(file));

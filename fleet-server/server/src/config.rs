@@ -5,6 +5,7 @@
 //! http = "127.0.0.1:8080"
 //! mqtt = "127.0.0.1:1883"             # leave out for no broker
 //! public_url = "https://fleet.example"
+//! allow_origins = ["https://app.example"]  # pages that may update themselves here
 //! [tls]
 //! certificates = "tls/chain.pem"
 //! key = "tls/key.pem"
@@ -216,6 +217,8 @@ pub struct ServerConfig {
     pub tls: Option<TlsFiles>,
     /// What devices and browsers call the server: `https://fleet.example`. None: the bound address.
     pub public_url: Option<String>,
+    /// Origins of pages that may call the devices' API from a browser: `https://app.example`. None: no page may.
+    pub allow_origins: Vec<String>,
     /// Who may command.
     pub operators: Vec<Operator>,
     /// Keys and roots.
@@ -238,6 +241,7 @@ impl ServerConfig {
             mqtt: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))),
             tls: None,
             public_url: None,
+            allow_origins: Vec::new(),
             operators: Vec::new(),
             trust,
             timing: Timing::default(),
@@ -268,6 +272,7 @@ impl ServerConfig {
             authority: tls.authority.map(|path| base.join(path)),
         });
         config.public_url = file.public_url;
+        config.allow_origins = file.allow_origins;
         for operator in file.operators {
             let token = operator.token_sha256.parse().map_err(|error| {
                 refused(format!("the token_sha256 of operator {}: {error}", operator.name))
@@ -294,7 +299,10 @@ impl ServerConfig {
             }
         }
         if let Some(url) = &self.public_url {
-            check_url(url)?;
+            check_url("public_url", url)?;
+        }
+        for origin in &self.allow_origins {
+            check_origin(origin)?;
         }
         let zero = |setting, value: u64| ServerError::Setting {
             setting,
@@ -318,10 +326,27 @@ impl ServerConfig {
     }
 }
 
-/// The address by which devices call: a host, and TLS unless that is this machine; they refuse everything else.
-fn check_url(url: &str) -> Result<(), ServerError> {
+/// A page's origin, as browsers write it: what is written in another way would never match.
+fn check_origin(origin: &str) -> Result<(), ServerError> {
+    let ports = [("https://", ":443"), ("http://", ":80")];
+    let default = ports
+        .iter()
+        .any(|(scheme, port)| origin.starts_with(scheme) && origin.ends_with(port));
+    if default || origin.chars().any(|c| c.is_ascii_uppercase() || !c.is_ascii()) {
+        return Err(ServerError::Setting {
+            setting: "allow_origins",
+            value: origin.to_owned(),
+            reason: "browsers write an origin in lower case, in ASCII and without its scheme's own port: write it so",
+        });
+    }
+    check_url("allow_origins", origin)
+}
+
+/// An address of the form scheme and host, with TLS unless that is this machine: devices refuse every other server, and
+/// browsers give every other page no storage.
+fn check_url(setting: &'static str, url: &str) -> Result<(), ServerError> {
     let wrong = |reason| ServerError::Setting {
-        setting: "public_url",
+        setting,
         value: url.to_owned(),
         reason,
     };
@@ -342,7 +367,7 @@ fn check_url(url: &str) -> Result<(), ServerError> {
         return Ok(());
     }
     Err(wrong(
-        "devices take http:// from this machine alone: use https://, by a certificate here or a proxy in front",
+        "http:// is taken from this machine alone: use https://, by a certificate here or a proxy in front",
     ))
 }
 
@@ -354,6 +379,8 @@ struct File {
     mqtt: Option<SocketAddr>,
     tls: Option<TlsFiles>,
     public_url: Option<String>,
+    #[serde(default)]
+    allow_origins: Vec<String>,
     trust: TrustFile,
     #[serde(default)]
     operators: Vec<OperatorFile>,

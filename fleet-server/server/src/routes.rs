@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use sanderling_wire::api;
 use std::time::Duration;
+use tower::util::option_layer;
+use tower_http::cors::CorsLayer;
 
 /// Most bytes of an operator's JSON: metadata files in base64, mostly.
 const MAX_JSON: usize = 16 * 1024 * 1024;
@@ -22,14 +24,22 @@ const MAX_FORM: usize = 64 * 1024;
 /// How long a request may take until its answer begins. Uploads and long polls have their own bounds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long a browser need not ask again whether a page may.
+const ASK_AGAIN: Duration = Duration::from_secs(3600);
+
 /// All routes.
 pub(crate) fn router(app: Shared) -> Router {
     let devices = Router::new()
-        .route(api::ENROL, post(device::enrol))
-        .route(api::CHECK_IN, post(device::check_in))
-        .route("/v1/tuf/{repository}/{name}", get(files::metadata))
-        .route("/v1/images/{file}", get(files::get_image))
-        .layer(DefaultBodyLimit::max(api::MAX_MESSAGE_LEN));
+        // A browser's question before a request (OPTIONS) has a route of its own: the fallback is not layered.
+        .route(api::ENROL, post(device::enrol).options(wrong_method))
+        .route(api::CHECK_IN, post(device::check_in).options(wrong_method))
+        .route(
+            "/v1/tuf/{repository}/{name}",
+            get(files::metadata).options(wrong_method),
+        )
+        .route("/v1/images/{file}", get(files::get_image).options(wrong_method))
+        .layer(DefaultBodyLimit::max(api::MAX_MESSAGE_LEN))
+        .layer(option_layer(cors(&app.config.allow_origins)));
     let people = operators().merge(page::routes().layer(DefaultBodyLimit::max(MAX_FORM)));
     let people = people.layer(from_fn_with_state(app.clone(), same_site));
     Router::new()
@@ -42,6 +52,27 @@ pub(crate) fn router(app: Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
+}
+
+/// Lets pages of these origins call the devices' API; none: browsers let no page of another origin read its answers.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::RANGE,
+            HeaderName::from_static("content-digest"),
+            HeaderName::from_static("signature-input"),
+            HeaderName::from_static("signature"),
+        ])
+        .expose_headers([
+            header::CONTENT_RANGE,
+            header::RETRY_AFTER,
+            HeaderName::from_static(api::DECOMMISSIONED_AT),
+        ])
+        .max_age(ASK_AGAIN);
+    (!origins.is_empty()).then(|| layer.allow_origin(origins))
 }
 
 fn operators() -> Router<Shared> {

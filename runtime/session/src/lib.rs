@@ -100,7 +100,14 @@ pub const RUNTIME_VERSION: RuntimeVersion = RuntimeVersion {
 /// The operators of this build as `domain:OpType`, sorted: what an agent reports.
 #[must_use]
 pub fn operators() -> Vec<String> {
-    let mut names: Vec<String> = sanderling_core::ops::ALL
+    operators_of(OpTable(sanderling_core::ops::ALL))
+}
+
+/// The operators of a table as `domain:OpType`, sorted: what an agent reports whose sessions take no others.
+#[must_use]
+pub fn operators_of(table: OpTable<'_>) -> Vec<String> {
+    let mut names: Vec<String> = table
+        .0
         .iter()
         .map(|op| qualified(op.domain(), op.name()))
         .collect();

@@ -104,6 +104,12 @@ export function bind(glue, home) {
       return inside(() => glue.instructions());
     }
 
+    /** What the module can run, as an updater tells its fleet. */
+    static async runtime() {
+      await start();
+      return inside(() => glue.runtime());
+    }
+
     constructor(model, limit) {
       if (!(model instanceof glue.Model)) throw new TypeError("use `await Model.load(source)`");
       this.#model = model;

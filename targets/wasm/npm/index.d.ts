@@ -62,7 +62,8 @@ export interface WorkerOptions extends LoadOptions, BackendOptions {
 }
 
 export type ErrorCode = "Bundle" | "Core" | "NeedsRuntime" | "MissingOperators" | "NoPlan" | "TooLarge" | "InputName" | "InputType"
-  | "InputValue" | "Description" | "Pipeline" | "Option" | "Closed" | "Network" | "Unsupported" | "Worker" | "Internal";
+  | "InputValue" | "Description" | "Pipeline" | "Option" | "Closed" | "Network" | "Unsupported" | "Worker" | "Internal"
+  | "Busy" | "NoModel" | "NotEnrolled" | "State" | "Storage";
 export class SanderlingError extends Error {
   readonly code: ErrorCode;
   /** Whether another input may be answered. */
@@ -94,6 +95,8 @@ export class Model implements About {
   /** The same in a worker of its own. */
   static inWorker(source: Source, options?: WorkerOptions): Promise<WorkerModel>;
   static readonly instructions: Instructions;
+  /** What the module can run, as an updater tells its fleet. */
+  static runtime(): Promise<{ version: [number, number, number]; numerics: number; bundleFormat: number; operators: string[] }>;
   private constructor();
   readonly name: string;
   readonly version: string;

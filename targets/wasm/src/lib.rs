@@ -26,6 +26,9 @@ pub use model::Model;
 pub use sanderling_session::SessionOptions;
 pub use tensors::Tensors;
 
+use object::{array, object};
+use sanderling_bundle::FORMAT_MAJOR;
+use sanderling_session::{NUMERICS, OpTable, RUNTIME_VERSION, operators_of};
 use wasm_bindgen::prelude::*;
 
 /// Instructions of this build: `scalar`, `simd128` or `relaxed`.
@@ -33,6 +36,21 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 pub fn instructions() -> String {
     sanderling_session::Best::detect().name().to_string()
+}
+
+/// What this build can run, as devices tell their fleet: `{ version, numerics, bundleFormat, operators }`.
+#[must_use]
+pub fn runtime(table: OpTable<'_>) -> JsValue {
+    let version = RUNTIME_VERSION;
+    object(&[
+        (
+            "version",
+            array([version.major, version.minor, version.patch], JsValue::from),
+        ),
+        ("numerics", NUMERICS.into()),
+        ("bundleFormat", FORMAT_MAJOR.into()),
+        ("operators", array(operators_of(table), JsValue::from)),
+    ])
 }
 
 /// Makes a panic an error of JavaScript. The package calls it once, before anything else.

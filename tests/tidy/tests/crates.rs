@@ -42,7 +42,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("capi", &["app", "session"]),
     ("python", &["app", "session", "compiler", "core"]),
     ("android", &["app", "session"]),
-    ("wasm", &["session", "core", "cpu", "gpu", "launch"]),
+    (
+        "wasm",
+        &[
+            "session", "bundle", "core", "cpu", "gpu", "launch", "agent", "wire", "trust", "slots",
+        ],
+    ),
     (
         "jetson",
         &["daemon", "serve", "session", "heap", "wire", "cuda", "launch"],

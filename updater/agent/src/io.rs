@@ -277,3 +277,21 @@ pub enum Report {
     /// Something failed that the agent deals with by itself.
     Trouble(Trouble),
 }
+
+/// What a device's log says.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let event = match self {
+            Self::Event(event) => event,
+            Self::Trouble(trouble) => return trouble.fmt(f),
+        };
+        write!(f, "{:?}", event.kind)?;
+        if let Some(image) = event.image {
+            write!(f, " {}", image.short())?;
+        }
+        if let Some(rollout) = event.rollout {
+            write!(f, " (rollout {rollout})")?;
+        }
+        write!(f, ": {}", event.detail)
+    }
+}

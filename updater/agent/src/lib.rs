@@ -27,6 +27,7 @@ mod agent;
 mod answers;
 mod backoff;
 mod config;
+mod counts;
 mod enrolment;
 mod error;
 mod io;
@@ -39,6 +40,7 @@ mod watch;
 
 pub use agent::Agent;
 pub use config::{Config, NetworkPolicy, TrialPolicy};
+pub use counts::{Counted, Counts, unit};
 pub use error::{AgentError, Trouble};
 pub use io::{
     Action, Entropy, HttpRequest, Input, Method, Now, Paired, Report, RequestId, ResponseHead, Running,

@@ -13,6 +13,8 @@ mod mqtt;
 #[cfg(test)]
 mod newcomers;
 #[cfg(test)]
+mod origins;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod rollouts;

@@ -41,6 +41,9 @@ pub(crate) struct ServerCommand {
     /// What devices and browsers call the server.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Origin of pages that may update themselves here (https://app.example); once for each.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
     /// File with the operator's token (at least 16 characters on the first line).
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -100,6 +103,7 @@ impl ServerCommand {
         config.http = self.listen;
         config.mqtt = (!self.no_mqtt).then_some(self.mqtt);
         config.public_url.clone_from(&self.public_url);
+        config.allow_origins.clone_from(&self.allow_origin);
         if let (Some(certificates), Some(key)) = (&self.tls_cert, &self.tls_key) {
             config.tls = Some(TlsFiles {
                 certificates: certificates.clone(),

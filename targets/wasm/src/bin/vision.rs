@@ -19,5 +19,12 @@ pub fn load(bytes: &Uint8Array, memory_limit: f64) -> Result<Model, JsValue> {
     Model::load(bytes, memory_limit, &options)
 }
 
+/// What this build can run; see [`sanderling_wasm::runtime`].
+#[must_use]
+#[wasm_bindgen]
+pub fn runtime() -> JsValue {
+    sanderling_wasm::runtime(OpTable(sanderling_core::ops::VISION_INT8))
+}
+
 /// Nothing runs by itself.
 fn main() {}

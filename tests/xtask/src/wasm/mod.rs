@@ -84,6 +84,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
             "tests/wasm/modules.test.mjs",
             "tests/wasm/browser.test.mjs",
             "tests/wasm/webgpu.test.mjs",
+            "tests/wasm/fleet.test.mjs",
         ])
         .env("SANDERLING_PACKAGE", package(cx))
         .env("SANDERLING_LIMITS", limits.join("\n"))

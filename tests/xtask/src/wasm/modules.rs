@@ -28,7 +28,8 @@ enum Instructions {
     Relaxed,
 }
 
-/// Every module: operators of int8 image classifiers for three sorts of engine, every operator, and the first with WebGPU.
+/// Every module: operators of int8 image classifiers for three sorts of engine, every operator, the first
+/// with WebGPU, and the updater.
 pub(super) const ALL: &[Module] = &[
     Module {
         name: "sanderling_wasm_vision",
@@ -63,7 +64,14 @@ pub(super) const ALL: &[Module] = &[
         bin: "sanderling_wasm_webgpu",
         instructions: Instructions::Simd128,
         features: &[],
-        most: [2_500_000, 700_000],
+        most: [1_500_000, 400_000],
+    },
+    Module {
+        name: "sanderling_wasm_agent",
+        bin: "sanderling_wasm_agent",
+        instructions: Instructions::Simd128,
+        features: &[],
+        most: [600_000, 250_000],
     },
 ];
 
