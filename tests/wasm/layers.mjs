@@ -19,11 +19,14 @@ const median = (times) => [...times].sort((a, b) => a - b)[times.length >> 1];
 export async function layersBy(Model, source, data, options, runs) {
   const model = await Model.inWorker(source, options);
   const input = inputOf(model, data);
+  const wanted = options.backend ?? "cpu";
+  if (wanted !== "cpu" && (await model.ready) !== wanted) throw new Error(model.fallbacks.map(({ reason }) => reason).join("; "));
   const layers = await model.layers(input);
   const outputs = await model.run(input);
   const times = [];
   for (let turn = 0; turn < runs; turn += 1) times.push(await timed(() => model.run(input)));
   const { instructions, outputs: [{ name }] } = model;
+  if (model.backend !== wanted) throw new Error(`${wanted} was asked for, ${model.backend} answered`);
   model.free();
   return { layers, output: Array.from(outputs[name].data), instructions, time: median(times) };
 }

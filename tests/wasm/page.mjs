@@ -36,6 +36,9 @@ export async function serve(home, folders, relaxed = []) {
   return { address: (path) => `http://127.0.0.1:${server.address().port}/${path}`, close: () => server.close() };
 }
 
+/** Switches for WebGPU on a device that the CPU emulates. */
+export const SWIFTSHADER = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--use-vulkan=swiftshader"];
+
 /** Debian's Chromium, quiet, with these switches besides. */
 export function launch(...switches) {
   return chromium.launch({
@@ -46,14 +49,13 @@ export function launch(...switches) {
 }
 
 /**
- * An empty page whose server has these folders at these names.
- * @param flags flags of V8
+ * An empty page whose server has these folders at these names, in a browser with these switches.
  */
-export async function open(folders, flags = []) {
+export async function open(folders, switches = ["--disable-gpu"]) {
   const files = await serve(undefined, folders);
-  const browser = await launch("--disable-gpu", ...(flags.length ? [`--js-flags=${flags.join(",")}`] : []));
+  const browser = await launch(...switches);
   const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
+  page.setDefaultTimeout(600_000);
   await page.goto(files.address(""));
   return {
     page,

@@ -6,9 +6,8 @@ import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { bytes, classifiers, compare, entry, folder, magika, native, nativeJson, npy, picture, read, root, scratch } from "./fixtures.mjs";
-import { launch, serve } from "./page.mjs";
+import { SWIFTSHADER, launch, serve } from "./page.mjs";
 
-const SWIFTSHADER = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--use-vulkan=swiftshader"];
 let server, browser, page;
 
 /** Small enough for many runs on an emulated device. */

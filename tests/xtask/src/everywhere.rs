@@ -116,6 +116,10 @@ const TARGETS: &[Target] = &[
         run: |cx, sample| wasm::layers(cx, sample, "chromium", "relaxed"),
     },
     Target {
+        name: "wasm, Chromium, WebGPU",
+        run: |cx, sample| wasm::layers(cx, sample, "webgpu", "simd128"),
+    },
+    Target {
         name: "wasmtime, relaxed",
         run: |cx, sample| wasm::wasmtime(cx, sample, false),
     },

@@ -95,7 +95,7 @@ pub(crate) fn test(cx: &Context) -> StepResult {
         ))
 }
 
-/// Reports the layers by the module of these instructions; `place` is `node` or `chromium`.
+/// Reports the layers by the module of these instructions; `place` is `node`, `chromium` or `webgpu`.
 pub(crate) fn layers(
     cx: &Context,
     sample: &Sample,
@@ -106,7 +106,11 @@ pub(crate) fn layers(
     node.arg("tests/wasm/everywhere.mjs").arg(package(cx));
     node.args([&sample.bundle, &sample.input])
         .args([place, instructions]);
-    sized(cx, everywhere::report(&mut node)?, instructions)
+    let module = match place {
+        "webgpu" => modules::named("sanderling_wasm_webgpu"),
+        _ => modules::vision(instructions),
+    };
+    sized(cx, everywhere::report(&mut node)?, module)
 }
 
 /// Reports the layers by the relaxed module in wasmtime, whose relaxed instructions are the machine's own, or `deterministic`.
@@ -115,12 +119,11 @@ pub(crate) fn wasmtime(cx: &Context, sample: &Sample, deterministic: bool) -> Re
     python.arg("tests/wasm/wasmtime_layers.py").arg(package(cx));
     python.args([&sample.bundle, &sample.input]).arg("relaxed");
     python.args(deterministic.then_some("--deterministic"));
-    sized(cx, everywhere::report(&mut python)?, "relaxed")
+    sized(cx, everywhere::report(&mut python)?, modules::vision("relaxed"))
 }
 
-fn sized(cx: &Context, mut outcome: Outcome, instructions: &str) -> Result<Outcome, String> {
-    if let Outcome::Ran(report) = &mut outcome {
-        let module = modules::vision(instructions).ok_or(format!("there is no module for {instructions}"))?;
+fn sized(cx: &Context, mut outcome: Outcome, module: Option<&modules::Module>) -> Result<Outcome, String> {
+    if let (Outcome::Ran(report), Some(module)) = (&mut outcome, module) {
         report.size = everywhere::size(&module.file(&package(cx)));
     }
     Ok(outcome)

@@ -81,6 +81,11 @@ pub(super) fn vision(instructions: &str) -> Option<&'static Module> {
     all.find(|module| module.instructions.name() == instructions)
 }
 
+/// The module of this name.
+pub(super) fn named(name: &str) -> Option<&'static Module> {
+    ALL.iter().find(|module| module.name == name)
+}
+
 /// What wasm-opt may use beside vectors: all of it is in browsers since 2023.
 const ENGINE: &[&str] = &[
     "--enable-bulk-memory",
