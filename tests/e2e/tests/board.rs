@@ -229,10 +229,13 @@ fn the_lines_of_the_readme() {
     }
     let versions = Versions::pack();
     let mut fleet = Fleet::start(&versions, 1);
-    // What is compared in the trial is the evidence; an emulated processor compares fewer inputs a second.
+    // What is compared in the trial is the evidence; an emulated processor compares fewer inputs a second, and its requests
+    // wait longer while a model is loaded and tested.
     let emulated = std::env::var_os("SANDERLING_EMULATOR").is_some();
-    let trial = if emulated { 40 } else { 2 };
-    let mut board = Board::new(&format!("window_seconds = 1\ntrial_seconds = {trial}"));
+    let (trial, timeout) = if emulated { (40, 300) } else { (2, 30) };
+    let mut board = Board::new(&format!(
+        "window_seconds = 1\ntrial_seconds = {trial}\ntimeout_seconds = {timeout}"
+    ));
     board.enrol(&fleet.enrolment());
     fleet.kill_server();
     let readme = std::fs::read_to_string(root().join("targets/jetson/README.md")).unwrap();
