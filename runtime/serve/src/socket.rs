@@ -8,7 +8,7 @@ use crate::ServeError;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Its user and its group may connect.
@@ -50,6 +50,8 @@ pub(crate) fn bind(path: &Path) -> Result<(UnixListener, SocketFile), ServeError
             Err(error) => return Err(told(error)),
         }
     }
+    // It could be moved there, and nobody could connect.
+    SocketAddr::from_pathname(path).map_err(told)?;
     let folder = path.with_file_name(format!(".{}", std::process::id()));
     // What a process with this number left.
     drop(fs::remove_dir_all(&folder));
