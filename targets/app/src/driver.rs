@@ -25,6 +25,10 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn open(options: &UpdaterOptions, config: Config) -> Result<Self, DriverError> {
+        // Before a folder is made for a server that will not do.
+        if let Some(enrolment) = &config.enrolment {
+            check_server(enrolment.server.trim_end_matches('/'))?;
+        }
         let files = FileOptions {
             factory: options.factory.clone(),
             ..FileOptions::default()

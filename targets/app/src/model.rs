@@ -208,6 +208,13 @@ impl Model {
         self.with(|engine| Ok(engine.pipeline()?.answer(&Input::Bytes(file), top)?))
     }
 
+    /// [`Self::answer`], which waits for a call that is under way instead of giving [`Kind::Busy`].
+    pub(crate) fn answer_waiting(&self, file: &[u8], top: Option<usize>) -> Result<Answer, AppError> {
+        let mut engine = self.engine.lock().map_err(|_| fault())?;
+        let engine = engine.as_mut().ok_or_else(closed)?;
+        Ok(engine.pipeline()?.answer(&Input::Bytes(file), top)?)
+    }
+
     /// Answers an image of 8-bit red, green and blue, row by row, as [`Self::answer`] does a file.
     ///
     /// # Errors
@@ -292,25 +299,28 @@ impl Model {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Engine) -> Result<T, AppError>) -> Result<T, AppError> {
-        match self.lock()?.as_mut() {
-            Some(engine) => work(engine),
-            None => Err(AppError::new(Kind::Closed, "the model was closed: open it again")),
-        }
+        work(self.lock()?.as_mut().ok_or_else(closed)?)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Option<Engine>>, AppError> {
-        let message = match self.engine.try_lock() {
-            Ok(engine) => return Ok(engine),
+        match self.engine.try_lock() {
+            Ok(engine) => Ok(engine),
             Err(TryLockError::WouldBlock) => {
                 let words = "another thread is using this model: a model is for one thread at a time";
-                return Err(AppError::new(Kind::Busy, words));
+                Err(AppError::new(Kind::Busy, words))
             }
-            Err(TryLockError::Poisoned(_)) => {
-                "an earlier call ended in a fault of the library: open the model again"
-            }
-        };
-        Err(AppError::new(Kind::Internal, message))
+            Err(TryLockError::Poisoned(_)) => Err(fault()),
+        }
     }
+}
+
+fn closed() -> AppError {
+    AppError::new(Kind::Closed, "the model was closed: open it again")
+}
+
+fn fault() -> AppError {
+    let words = "an earlier call ended in a fault of the library: open the model again";
+    AppError::new(Kind::Internal, words)
 }
 
 /// Lower-case hexadecimal digits.

@@ -3,6 +3,7 @@
 use crate::error::{AppError, Kind};
 use crate::model::{Model, ModelOptions};
 use crate::pairs::{InputHash, unit};
+use crate::updater::closed;
 use crate::window::{Counted, Window};
 use sanderling_agent::{Paired, Running};
 use sanderling_drivers::{ModelFile, Models};
@@ -21,6 +22,8 @@ const MAX_UNITS: usize = 4096;
 /// A window is closed at the first step after this.
 const WINDOW: Duration = Duration::from_secs(1);
 
+const NO_MODEL: &str = "there is no intact model on this device: open the updater with the factory bundle that ships with the app";
+
 /// The images that answer.
 #[derive(Default)]
 pub(crate) struct Served(Mutex<Inner>);
@@ -28,14 +31,16 @@ pub(crate) struct Served(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     answers: Option<Active>,
+    closed: bool,
     beside: Option<Beside>,
     window: Option<Window>,
 }
 
+/// An image that answers.
 #[derive(Clone)]
-struct Active {
+pub(crate) struct Active {
     image: Digest,
-    model: Arc<Model>,
+    pub(crate) model: Arc<Model>,
 }
 
 /// The image that runs on the same inputs, later.
@@ -53,8 +58,21 @@ impl Served {
     }
 
     /// The image that answers.
-    pub(crate) fn model(&self) -> Option<Arc<Model>> {
-        self.lock().answers.as_ref().map(|active| active.model.clone())
+    pub(crate) fn active(&self) -> Result<Active, AppError> {
+        let inner = self.lock();
+        match &inner.answers {
+            Some(active) => Ok(active.clone()),
+            None if inner.closed => Err(closed()),
+            None => Err(AppError::new(Kind::NoModel, NO_MODEL)),
+        }
+    }
+
+    /// Answers from nothing any more.
+    pub(crate) fn close(&self) {
+        *self.lock() = Inner {
+            closed: true,
+            ..Inner::default()
+        };
     }
 
     /// Answers from these images from now on. Gives how they run, and the window of the ones before.
@@ -99,12 +117,9 @@ impl Served {
 
     /// Answers a file's bytes, and counts it.
     pub(crate) fn answer(&self, file: &[u8], top: Option<usize>) -> Result<Answer, AppError> {
-        let Some(active) = self.lock().answers.clone() else {
-            let words = "there is no intact model on this device: open the updater with the factory bundle that ships with the app";
-            return Err(AppError::new(Kind::NoModel, words));
-        };
+        let active = self.active()?;
         let started = Instant::now();
-        let result = active.model.answer(file, top);
+        let result = active.model.answer_waiting(file, top);
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let mut inner = self.lock();
         // An image that was replaced meanwhile has given its last window away.
@@ -226,4 +241,91 @@ pub(crate) fn load(file: &ModelFile, options: ModelOptions) -> Result<Model, App
         message: format!("{}: {error}", file.path().display()),
         ..error
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_session::Tensor;
+    use sanderling_slots::{Image, ImageAt, Place};
+    use std::path::Path;
+
+    fn file(folder: &Path, version: &str) -> ModelFile {
+        let path = folder.join(format!("{version}.sdl"));
+        let mut manifest = sanderling_support::manifest("sides");
+        manifest.version = version.to_string();
+        let bundle = sanderling_support::bundle(manifest, "any", Some(0.5));
+        std::fs::write(&path, &bundle).unwrap();
+        let at = ImageAt {
+            image: Image {
+                digest: Digest::of(&bundle),
+                length: bundle.len() as u64,
+                release: 0,
+                rollout: None,
+            },
+            place: Place::Factory,
+        };
+        ModelFile::new(std::fs::File::open(&path).unwrap(), path, at)
+    }
+
+    /// On trial, beside the image before.
+    fn trial(folder: &Path) -> Served {
+        let served = Served::default();
+        let models = Models {
+            answer: Some(file(folder, "2")),
+            beside: Some(file(folder, "1")),
+            rollout: Some(sanderling_wire::RolloutId(1)),
+            trial: true,
+            shadow: false,
+        };
+        let (running, _) = served.replace(&models, ModelOptions::default());
+        assert_eq!(running, Ok(Running::Compared));
+        served
+    }
+
+    fn input(number: u16) -> Vec<u8> {
+        [[0; 4], f32::from(number).to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn an_answer_waits_for_a_comparison() {
+        let folder = tempfile::tempdir().unwrap();
+        let served = trial(folder.path());
+        let model = served.active().unwrap().model;
+        let x = Tensor::from_slice(&[1, 2], &[1.0f32, 3.0]).unwrap();
+        std::thread::scope(|scope| {
+            // What holds the model for as long as a comparison on a large model does.
+            let answers = model.run(&[("x", x.view())], |_| {
+                let answers = scope.spawn(|| served.answer(&input(1), None));
+                std::thread::sleep(Duration::from_millis(100));
+                assert!(!answers.is_finished());
+                answers
+            });
+            let answer = answers.unwrap().join().unwrap().unwrap();
+            assert_eq!(answer.label, "right");
+        });
+    }
+
+    #[test]
+    fn answers_and_comparisons_go_on_beside_each_other() {
+        const INPUTS: u16 = 2000;
+        let folder = tempfile::tempdir().unwrap();
+        let served = trial(folder.path());
+        let compared = std::thread::scope(|scope| {
+            let answers = scope.spawn(|| {
+                for number in 1..=INPUTS {
+                    assert_eq!(served.answer(&input(number), None).unwrap().label, "right");
+                }
+            });
+            let mut compared = 0;
+            while !answers.is_finished() {
+                compared += served.compare().map_or(0, |paired| paired.outcomes.len());
+            }
+            answers.join().unwrap();
+            compared + served.compare().map_or(0, |paired| paired.outcomes.len())
+        });
+        assert!(compared > 0);
+        let window = served.window(true).unwrap();
+        assert_eq!(window.answers, u64::from(INPUTS));
+    }
 }

@@ -6,7 +6,7 @@ use crate::model::{Model, ModelOptions};
 use crate::runtime::runtime_info;
 use crate::served::Served;
 use sanderling_agent::{Action, Config, Input, RequestId, ResponseHead, Serving, TransportError};
-use sanderling_drivers::{Models, words};
+use sanderling_drivers::words;
 use sanderling_session::Answer;
 use sanderling_trust::Roots;
 use sanderling_wire::HardwareId;
@@ -14,6 +14,8 @@ use serde::Serialize;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+type Held<'a> = MutexGuard<'a, Option<Driver>>;
 
 /// Lines of the log that wait to be read; the oldest make room.
 const LINES: usize = 256;
@@ -106,13 +108,25 @@ pub struct UpdaterState {
 
 /// A device's agent on its state folder, and the image that answers.
 ///
-/// [`Updater::answer`] may be called at any time. The other calls are for one scheduler: a second thread at the same
-/// time gets [`Kind::Busy`].
+/// Steps are for one scheduler: a second [`Updater::step`] while one is under way gets [`Kind::Busy`]. All else may be called
+/// from any thread: [`Updater::check_in`] and [`Updater::rest`] do not wait for another call, which does what they asked for
+/// before it returns; what hands in an answer waits for its turn.
 pub struct Updater {
+    /// Held through a step.
+    stepping: Mutex<()>,
     driver: Mutex<Option<Driver>>,
+    /// The driver is given back under this lock: who finds it taken knows that its holder will look here once more.
+    wishes: Mutex<Wishes>,
     served: Served,
     state: Mutex<UpdaterState>,
     lines: Mutex<VecDeque<String>>,
+}
+
+/// What was asked for while another call had the driver.
+#[derive(Default)]
+struct Wishes {
+    check_in: bool,
+    rest: bool,
 }
 
 impl Updater {
@@ -152,7 +166,9 @@ impl Updater {
             served: Served::default(),
             state: Mutex::default(),
             lines: Mutex::default(),
+            stepping: Mutex::default(),
             driver: Mutex::new(None),
+            wishes: Mutex::default(),
         };
         updater.act(&mut driver);
         *updater.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
@@ -162,8 +178,13 @@ impl Updater {
     /// Does all that needs no network (hands in what was counted, tests an image, flips to it), and says what is next.
     ///
     /// # Errors
-    /// [`Kind::Busy`], [`Kind::Closed`]; likewise for all below.
+    /// [`Kind::Busy`] while another thread's step is under way, [`Kind::Closed`].
     pub fn step(&self) -> Result<Step, AppError> {
+        let _stepping = match self.stepping.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(AppError::new(Kind::Busy, BUSY)),
+            Err(TryLockError::Poisoned(_)) => return Err(fault()),
+            Ok(stepping) => stepping,
+        };
         self.with(|driver| {
             self.hand_in(driver, false);
             driver.agent.handle(Input::Tick, driver.now());
@@ -179,7 +200,7 @@ impl Updater {
     /// Milliseconds until there is something to do, as [`Self::step`] would say, without doing any of it.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`]; likewise for all below.
     pub fn wait(&self) -> Result<u64, AppError> {
         self.with(|driver| Ok(driver.wait()))
     }
@@ -187,9 +208,12 @@ impl Updater {
     /// Checks in at the next step: a push message came, or the user asked for it.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`].
     pub fn check_in(&self) -> Result<(), AppError> {
-        self.with(|driver| {
+        let Some(driver) = self.free_or(|wishes| wishes.check_in = true)? else {
+            return Ok(());
+        };
+        self.hold(driver, |driver| {
             self.handle(driver, Input::Doorbell);
             Ok(())
         })
@@ -198,7 +222,7 @@ impl Updater {
     /// The head of a request's answer; `header` gives a header by its name in lower case. Says whether the rest is wanted.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`].
     pub fn respond<'a>(
         &self,
         id: u64,
@@ -212,7 +236,7 @@ impl Updater {
     /// The next bytes of the answer's body. Says whether more are wanted.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`].
     pub fn body(&self, id: u64, bytes: &[u8]) -> Result<bool, AppError> {
         self.of_request(id, |id| Input::Body { id, bytes })
     }
@@ -220,7 +244,7 @@ impl Updater {
     /// The answer is there whole.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`].
     pub fn end(&self, id: u64) -> Result<(), AppError> {
         self.of_request(id, |id| Input::End { id }).map(drop)
     }
@@ -228,7 +252,7 @@ impl Updater {
     /// The exchange came to no answer, or broke off; `detail` says why, for the log.
     ///
     /// # Errors
-    /// See [`Self::step`].
+    /// [`Kind::Closed`].
     pub fn failed(&self, id: u64, cause: Cause, detail: &str) -> Result<(), AppError> {
         let detail = detail.to_string();
         let error = match cause {
@@ -243,7 +267,7 @@ impl Updater {
     /// moment, so that a step can run the other image on it.
     ///
     /// # Errors
-    /// [`Kind::NoModel`], and those of [`Model::answer`].
+    /// [`Kind::NoModel`], [`Kind::Closed`], and those of [`Model::answer`] but [`Kind::Busy`]: it waits for a comparison's run.
     pub fn answer(&self, file: &[u8], top: Option<usize>) -> Result<Answer, AppError> {
         self.served.answer(file, top)
     }
@@ -251,19 +275,22 @@ impl Updater {
     /// The image that serves, for what [`Self::answer`] does not do. What is run on it is not counted.
     ///
     /// # Errors
-    /// [`Kind::NoModel`].
+    /// [`Kind::NoModel`], [`Kind::Closed`].
     pub fn model(&self) -> Result<Arc<Model>, AppError> {
-        let none = || AppError::new(Kind::NoModel, "there is no intact model on this device");
-        self.served.model().ok_or_else(none)
+        self.served.active().map(|active| active.model)
     }
 
     /// Puts what was counted on the disk, and takes this start for a good one: at the end of a job, and before the system
-    /// may end the program.
+    /// may end the program. Where another call is under way, that one does it before it returns, and the log says what became
+    /// of it: this may be called where nothing may wait.
     ///
     /// # Errors
-    /// [`Kind::State`] where the disk takes nothing.
+    /// [`Kind::State`] where the disk takes nothing, [`Kind::Closed`].
     pub fn rest(&self) -> Result<(), AppError> {
-        self.with(|driver| self.put_away(driver))
+        match self.free_or(|wishes| wishes.rest = true)? {
+            Some(driver) => self.hold(driver, |driver| self.put_away(driver)),
+            None => Ok(()),
+        }
     }
 
     /// What the updater says of itself, as of the last step.
@@ -289,14 +316,7 @@ impl Updater {
             drop(self.put_away(driver));
         }
         *driver = None;
-        let none = Models {
-            answer: None,
-            beside: None,
-            rollout: None,
-            trial: false,
-            shadow: false,
-        };
-        drop(self.served.replace(&none, ModelOptions::default()));
+        self.served.close();
     }
 
     fn put_away(&self, driver: &mut Driver) -> Result<(), AppError> {
@@ -306,7 +326,7 @@ impl Updater {
         } else {
             driver.agent.rest()
         };
-        driver.rested = true;
+        driver.rested |= done.is_ok();
         done.map_err(|error| AppError::new(Kind::State, error.to_string()))
     }
 
@@ -358,7 +378,7 @@ impl Updater {
                 _ => {}
             }
         }
-        let state = driver.state(self.served.model().as_deref());
+        let state = driver.state(self.served.active().ok().map(|active| active.model).as_deref());
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
@@ -387,26 +407,65 @@ impl Updater {
         lines.push_back(line);
     }
 
+    /// Does a call's work, once the calls before it are done.
     fn with<T>(&self, work: impl FnOnce(&mut Driver) -> Result<T, AppError>) -> Result<T, AppError> {
-        match self.lock()?.as_mut() {
-            Some(driver) => work(driver),
-            None => Err(AppError::new(
-                Kind::Closed,
-                "the updater was closed: open it again",
-            )),
+        let driver = self.driver.lock().map_err(|_| fault())?;
+        self.hold(driver, work)
+    }
+
+    /// The driver where it is free; else its holder is told what is wanted.
+    fn free_or(&self, wish: impl FnOnce(&mut Wishes)) -> Result<Option<Held<'_>>, AppError> {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.driver.try_lock() {
+            Ok(driver) => Ok(Some(driver)),
+            Err(TryLockError::WouldBlock) => {
+                wish(&mut wishes);
+                Ok(None)
+            }
+            Err(TryLockError::Poisoned(_)) => Err(fault()),
         }
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Option<Driver>>, AppError> {
-        match self.driver.try_lock() {
-            Ok(driver) => Ok(driver),
-            Err(TryLockError::WouldBlock) => Err(AppError::new(Kind::Busy, BUSY)),
-            Err(TryLockError::Poisoned(_)) => {
-                let words = "an earlier call ended in a fault of the library: open the updater again";
-                Err(AppError::new(Kind::Internal, words))
+    fn hold<T>(
+        &self,
+        mut held: Held<'_>,
+        work: impl FnOnce(&mut Driver) -> Result<T, AppError>,
+    ) -> Result<T, AppError> {
+        let done = held.as_mut().ok_or_else(closed).and_then(work);
+        self.give_back(held);
+        done
+    }
+
+    /// Gives the driver back when nothing is left of what was asked for meanwhile. Each pass does all that was asked for, so there
+    /// are no more passes than calls.
+    fn give_back(&self, mut held: Held<'_>) {
+        loop {
+            let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = std::mem::take(&mut *wishes);
+            let Some(driver) = held.as_mut().filter(|_| wanted.check_in || wanted.rest) else {
+                drop(held);
+                return;
+            };
+            drop(wishes);
+            if wanted.check_in {
+                self.handle(driver, Input::Doorbell);
+            }
+            if wanted.rest
+                && let Err(error) = self.put_away(driver)
+            {
+                self.note(format!("what was counted is not on the disk: {error}"));
             }
         }
     }
+}
+
+pub(crate) fn closed() -> AppError {
+    AppError::new(Kind::Closed, "the updater was closed: open it again")
+}
+
+fn fault() -> AppError {
+    let words = "an earlier call ended in a fault of the library: open the updater again";
+    AppError::new(Kind::Internal, words)
 }
 
 impl Drop for Updater {

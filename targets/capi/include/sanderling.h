@@ -41,8 +41,9 @@ typedef struct SanderlingError SanderlingError;
 // A model, ready to run. For one thread at a time.
 typedef struct SanderlingSession SanderlingSession;
 
-// A device's agent on its state folder, and the image that answers. Steps and what comes of requests are for one thread,
-// answers for another: a second one of either gets `SANDERLING_STATUS_BUSY`.
+// A device's agent on its state folder, and the image that answers. Steps are for one thread, answers for another: a second one of
+// either gets `SANDERLING_STATUS_BUSY`, for what the one before was lent would change. All else may be called from any thread:
+// `sanderling_updater_check_in` and `sanderling_updater_rest` do not wait for other calls, what hands in an answer does.
 typedef struct SanderlingUpdater SanderlingUpdater;
 
 // How a model runs; zero for a field's default.
@@ -155,7 +156,7 @@ const char *sanderling_error_message(const SanderlingError *error);
 // `error` is null or an error that was not freed.
 void sanderling_error_free(SanderlingError *error);
 
-// Opens a bundle that lies in memory; the bytes are copied.
+// Opens a bundle that lies in memory; the bytes are copied. `session` is null after a failure, whatever it was.
 //
 // # Safety
 // `bundle` is valid for reading `length` bytes; `options` is null or valid; `session` and `error` are null or valid
@@ -166,7 +167,7 @@ SanderlingStatus sanderling_session_open(const uint8_t *bundle,
                                          SanderlingSession **session,
                                          SanderlingError **error);
 
-// Opens a bundle from a file.
+// Opens a bundle from a file. `session` is null after a failure, whatever it was.
 //
 // # Safety
 // `path` is null or a string that ends in zero; the rest as for `sanderling_session_open`.
@@ -267,7 +268,7 @@ size_t sanderling_session_label_count(const SanderlingSession *session);
 const char *sanderling_session_label(const SanderlingSession *session, size_t index);
 
 // Runs the model and gives the digests of its integer layers, as JSON that `sanderling hash --against` reads. Free it
-// by `sanderling_string_free`.
+// by `sanderling_string_free`; it is null after a failure, whatever it was.
 //
 // # Safety
 // As for `sanderling_session_run`; `json` is null or valid for writing a pointer.
@@ -283,7 +284,8 @@ SanderlingStatus sanderling_session_hash(SanderlingSession *session,
 // `string` is null or was given by this library and not freed.
 void sanderling_string_free(char *string);
 
-// Opens a state folder, and loads the image that answers.
+// Opens a state folder, and loads the image that answers. `updater` is null after a failure, whatever it was: free the one that has the
+// folder before.
 //
 // # Safety
 // `options` is null or valid, with strings that end in zero or are null; `updater` and `error` are null or valid for writing a
@@ -364,7 +366,8 @@ SanderlingStatus sanderling_updater_failed(SanderlingUpdater *updater,
 SanderlingStatus sanderling_updater_check_in(SanderlingUpdater *updater, SanderlingError **error);
 
 // Puts what was counted on the disk, and takes this start of the program for a good one: starts that end without it count as
-// crashes of an image on trial. At the end of a job, and before the system may end the program.
+// crashes of an image on trial. At the end of a job, and before the system may end the program. While another call is under way,
+// that one does it before it returns, and the log says where the disk took nothing.
 //
 // # Safety
 // `updater` is null or an updater that was not freed; `error` is null or valid for writing.
@@ -383,7 +386,7 @@ SanderlingStatus sanderling_updater_answer(SanderlingUpdater *updater,
                                            SanderlingError **error);
 
 // A session on the image that serves, for what `sanderling_updater_answer` does not do. It stays that image until it is freed;
-// what is run on it is not counted.
+// what is run on it is not counted. `session` is null after a failure, whatever it was.
 //
 // # Safety
 // `updater` is null or an updater that was not freed; `session` and `error` are null or valid for writing a pointer.
@@ -392,7 +395,7 @@ SanderlingStatus sanderling_updater_session(SanderlingUpdater *updater,
                                             SanderlingError **error);
 
 // What the updater says of itself, as JSON: device, server, enrolled, phase, image, place, model, version, standby, factory.
-// Free it by `sanderling_string_free`.
+// Free it by `sanderling_string_free`; it is null after a failure, whatever it was.
 //
 // # Safety
 // `updater` is null or an updater that was not freed; `json` and `error` are null or valid for writing a pointer.
@@ -400,7 +403,8 @@ SanderlingStatus sanderling_updater_state(SanderlingUpdater *updater,
                                           char **json,
                                           SanderlingError **error);
 
-// The next line of the updater's log, oldest first; null where there is none. Free it by `sanderling_string_free`.
+// The next line of the updater's log, oldest first; null where there is none, and after a failure. Free it by
+// `sanderling_string_free`.
 //
 // # Safety
 // `updater` is null or an updater that was not freed; `line` and `error` are null or valid for writing a pointer.

@@ -4,6 +4,7 @@ use crate::session::Tensor;
 use sanderling_app::{AppError, Kind};
 use sanderling_session::{DType, TensorView};
 use std::ffi::{CStr, CString, c_char};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 /// The caller's tensors as views.
 ///
@@ -107,7 +108,45 @@ pub(crate) unsafe fn give<T>(to: *mut *mut T, value: T, what: &str) -> Result<()
     Ok(())
 }
 
+/// Takes a handle for one thread; a second one is told what is `busy`, and whoever comes after a fault that the handle is lost.
+pub(crate) fn alone<'a, T>(
+    lock: &'a Mutex<T>,
+    busy: &str,
+    handle: &str,
+) -> Result<MutexGuard<'a, T>, AppError> {
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => AppError::new(Kind::Busy, busy),
+        TryLockError::Poisoned(_) => {
+            let words = format!("an earlier call ended in a fault of the library: open the {handle} again");
+            AppError::new(Kind::Internal, words)
+        }
+    })
+}
+
 /// A C string ends at its first zero byte.
 pub(crate) fn c_string(text: &str) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_lock_is_busy_and_a_poisoned_one_is_a_fault_of_ours() {
+        let lock = Mutex::new(1);
+        let told = || alone(&lock, "in use", "session").map(|held| *held);
+        let held = lock.lock().unwrap();
+        assert_eq!(told().unwrap_err(), AppError::new(Kind::Busy, "in use"));
+        drop(held);
+        assert_eq!(told().unwrap(), 1);
+        let panics = std::panic::catch_unwind(|| {
+            let _held = lock.lock().unwrap();
+            panic!("a fault");
+        });
+        assert!(panics.is_err());
+        let error = told().unwrap_err();
+        assert_eq!(error.kind, Kind::Internal);
+        assert!(error.message.contains("open the session again"), "{error}");
+    }
 }

@@ -1,8 +1,8 @@
 //! A model, ready to run.
 
-use crate::border::{c_string, clear, give, slice, text, views, write};
+use crate::border::{alone, c_string, clear, give, slice, text, views, write};
 use crate::error::{Error, Status, guard};
-use sanderling_app::{AppError, Kind, Model, ModelOptions};
+use sanderling_app::{AppError, Model, ModelOptions};
 use sanderling_session::{ImageRgb, PortInfo, Tensor as Owned};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -120,16 +120,12 @@ impl Session {
 
     /// What is lent is held through a call that changes it, so that two threads cannot.
     fn lent(&self) -> Result<MutexGuard<'_, Lent>, AppError> {
-        self.lent.try_lock().map_err(|_| {
-            AppError::new(
-                Kind::Busy,
-                "another thread is using this session: a session is for one thread at a time",
-            )
-        })
+        let busy = "another thread is using this session: a session is for one thread at a time";
+        alone(&self.lent, busy, "session")
     }
 }
 
-/// Opens a bundle that lies in memory; the bytes are copied.
+/// Opens a bundle that lies in memory; the bytes are copied. `session` is null after a failure, whatever it was.
 ///
 /// # Safety
 /// `bundle` is valid for reading `length` bytes; `options` is null or valid; `session` and `error` are null or valid
@@ -156,7 +152,7 @@ pub unsafe extern "C" fn sanderling_session_open(
     }
 }
 
-/// Opens a bundle from a file.
+/// Opens a bundle from a file. `session` is null after a failure, whatever it was.
 ///
 /// # Safety
 /// `path` is null or a string that ends in zero; the rest as for `sanderling_session_open`.
@@ -391,7 +387,7 @@ pub unsafe extern "C" fn sanderling_session_label(session: *const Session, index
 }
 
 /// Runs the model and gives the digests of its integer layers, as JSON that `sanderling hash --against` reads. Free it
-/// by `sanderling_string_free`.
+/// by `sanderling_string_free`; it is null after a failure, whatever it was.
 ///
 /// # Safety
 /// As for `sanderling_session_run`; `json` is null or valid for writing a pointer.

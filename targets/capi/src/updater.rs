@@ -1,13 +1,13 @@
 //! Updates, driven by the caller's scheduler and network.
 
-use crate::border::{c_string, give, slice, text, write};
+use crate::border::{alone, c_string, clear, give, slice, text, write};
 use crate::error::{Error, Status, guard};
 use crate::session::{Answer, Options, Session, chosen};
 use sanderling_app::{
     AppError, Cause, Kind, Request as Wanted, Step, Updater as Inner, UpdaterOptions as Chosen,
 };
 use std::ffi::{CString, c_char};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 
 /// How an updater is set up; null and zero for a field's default.
 #[repr(C)]
@@ -53,8 +53,9 @@ pub struct Request {
     pub timeout_s: u32,
 }
 
-/// A device's agent on its state folder, and the image that answers. Steps and what comes of requests are for one thread,
-/// answers for another: a second one of either gets `SANDERLING_STATUS_BUSY`.
+/// A device's agent on its state folder, and the image that answers. Steps are for one thread, answers for another: a second one of
+/// either gets `SANDERLING_STATUS_BUSY`, for what the one before was lent would change. All else may be called from any thread:
+/// `sanderling_updater_check_in` and `sanderling_updater_rest` do not wait for other calls, what hands in an answer does.
 pub struct Updater {
     inner: Inner,
     lent: Mutex<Lent>,
@@ -83,13 +84,6 @@ unsafe fn of<'a>(updater: *const Updater) -> Result<&'a Updater, AppError> {
     unsafe { updater.as_ref() }.ok_or_else(|| AppError::argument("the updater is null"))
 }
 
-fn busy<'a, T>(lock: &'a Mutex<T>, what: &str) -> Result<MutexGuard<'a, T>, AppError> {
-    lock.try_lock().map_err(|_| {
-        let words = format!("another thread is {what} this updater");
-        AppError::new(Kind::Busy, words)
-    })
-}
-
 /// # Safety
 /// `string` is null or ends in zero, and lives as long as the call.
 unsafe fn optional(string: *const c_char, what: &str) -> Result<Option<String>, AppError> {
@@ -100,7 +94,8 @@ unsafe fn optional(string: *const c_char, what: &str) -> Result<Option<String>, 
     unsafe { text(string, what) }.map(|text| Some(text.to_string()))
 }
 
-/// Opens a state folder, and loads the image that answers.
+/// Opens a state folder, and loads the image that answers. `updater` is null after a failure, whatever it was: free the one that has the
+/// folder before.
 ///
 /// # Safety
 /// `options` is null or valid, with strings that end in zero or are null; `updater` and `error` are null or valid for writing a
@@ -114,6 +109,7 @@ pub unsafe extern "C" fn sanderling_updater_open(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(updater);
             let options = options.as_ref();
             let options = options.ok_or_else(|| AppError::argument("the options are null"))?;
             // Before a folder is made that nobody can free.
@@ -178,7 +174,11 @@ pub unsafe extern "C" fn sanderling_updater_step(
                     "the place for the request or for the time to wait is null",
                 ));
             }
-            let mut lent = busy(&updater.lent, "stepping")?;
+            let mut lent = alone(
+                &updater.lent,
+                "another thread is stepping this updater",
+                "updater",
+            )?;
             let (wanted, wait) = match updater.inner.step()? {
                 Step::Request(wanted) => (Some(wanted), 0),
                 Step::Wait(ms) => (None, ms),
@@ -354,7 +354,8 @@ pub unsafe extern "C" fn sanderling_updater_check_in(
 }
 
 /// Puts what was counted on the disk, and takes this start of the program for a good one: starts that end without it count as
-/// crashes of an image on trial. At the end of a job, and before the system may end the program.
+/// crashes of an image on trial. At the end of a job, and before the system may end the program. While another call is under way,
+/// that one does it before it returns, and the log says where the disk took nothing.
 ///
 /// # Safety
 /// `updater` is null or an updater that was not freed; `error` is null or valid for writing.
@@ -381,7 +382,7 @@ pub unsafe extern "C" fn sanderling_updater_answer(
     unsafe {
         guard(error, || {
             let updater = of(updater)?;
-            let mut label = busy(&updater.label, "asking")?;
+            let mut label = alone(&updater.label, "another thread is asking this updater", "updater")?;
             let found = updater.inner.answer(slice(bytes, length, "the file")?, Some(1))?;
             *label = c_string(&found.label);
             write(answer, Answer::of(&found, &label), "answer")
@@ -390,7 +391,7 @@ pub unsafe extern "C" fn sanderling_updater_answer(
 }
 
 /// A session on the image that serves, for what `sanderling_updater_answer` does not do. It stays that image until it is freed;
-/// what is run on it is not counted.
+/// what is run on it is not counted. `session` is null after a failure, whatever it was.
 ///
 /// # Safety
 /// `updater` is null or an updater that was not freed; `session` and `error` are null or valid for writing a pointer.
@@ -403,13 +404,14 @@ pub unsafe extern "C" fn sanderling_updater_session(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(session);
             give(session, Session::new(of(updater)?.inner.model()?), "session")
         })
     }
 }
 
 /// What the updater says of itself, as JSON: device, server, enrolled, phase, image, place, model, version, standby, factory.
-/// Free it by `sanderling_string_free`.
+/// Free it by `sanderling_string_free`; it is null after a failure, whatever it was.
 ///
 /// # Safety
 /// `updater` is null or an updater that was not freed; `json` and `error` are null or valid for writing a pointer.
@@ -422,6 +424,7 @@ pub unsafe extern "C" fn sanderling_updater_state(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(json);
             let state = of(updater)?.inner.state();
             if json.is_null() {
                 return Err(AppError::argument("the place for the json is null"));
@@ -433,7 +436,8 @@ pub unsafe extern "C" fn sanderling_updater_state(
     }
 }
 
-/// The next line of the updater's log, oldest first; null where there is none. Free it by `sanderling_string_free`.
+/// The next line of the updater's log, oldest first; null where there is none, and after a failure. Free it by
+/// `sanderling_string_free`.
 ///
 /// # Safety
 /// `updater` is null or an updater that was not freed; `line` and `error` are null or valid for writing a pointer.
@@ -446,6 +450,7 @@ pub unsafe extern "C" fn sanderling_updater_line(
     // SAFETY: as the caller vouches.
     unsafe {
         guard(error, || {
+            clear(line);
             let updater = of(updater)?;
             if line.is_null() {
                 return Err(AppError::argument("the place for the line is null"));

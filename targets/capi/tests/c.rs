@@ -117,6 +117,63 @@ fn c_programs_do_what_they_should_and_leak_nothing() {
     under_valgrind(|command| command.arg(&updater).args(arguments("watched")));
 }
 
+/// The README's program, compiled as `sanderling.pc` says once it is installed.
+#[test]
+fn the_template_for_pkg_config_compiles_the_readme() {
+    if Command::new("pkg-config").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "pkg-config is not installed");
+        eprintln!("passed over: pkg-config is not installed");
+        return;
+    }
+    let prefix = tempfile::tempdir().unwrap();
+    let prefix = prefix.path();
+    let installed = ["lib/pkgconfig", "include"].map(|name| prefix.join(name));
+    for folder in &installed {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let name = format!(
+        "{}sanderling{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    );
+    std::fs::copy(library().join(&name), prefix.join("lib").join(&name)).unwrap();
+    let header = installed[1].join("sanderling.h");
+    std::fs::copy(here().join("include/sanderling.h"), header).unwrap();
+    let template = std::fs::read_to_string(here().join("sanderling.pc.in")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let text = template
+        .replace("@PREFIX@", prefix.to_str().unwrap())
+        .replace("@VERSION@", version);
+    assert!(!text.contains('@'), "{text}");
+    std::fs::write(installed[0].join("sanderling.pc"), text).unwrap();
+    let ask = |what: &[&str]| {
+        let mut command = Command::new("pkg-config");
+        command
+            .env("PKG_CONFIG_PATH", &installed[0])
+            .args(what)
+            .arg("sanderling");
+        run(&mut command)
+    };
+    assert_eq!(ask(&["--modversion"]).trim(), version);
+    let program = prefix.join("readme");
+    run(
+        Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
+            .arg(here().join("tests/readme.c"))
+            .args(ask(&["--cflags", "--libs"]).split_whitespace())
+            .arg(format!("-Wl,-rpath,{}", prefix.join("lib").display()))
+            .arg("-o")
+            .arg(&program),
+    );
+    let bundle = sanderling_support::bundle(sanderling_support::manifest("sides"), "any", Some(0.5));
+    let whole = prefix.join("whole.sdl");
+    std::fs::write(&whole, bundle).unwrap();
+    let answer = run(Command::new(&program).arg(&whole).arg("aaaabbbb"));
+    assert!(
+        answer.starts_with("right ") || answer.starts_with("left "),
+        "{answer}"
+    );
+}
+
 /// Runs a program under valgrind: nothing may leak.
 fn under_valgrind(program: impl FnOnce(&mut Command) -> &mut Command) {
     let valgrind = [

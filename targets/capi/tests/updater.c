@@ -100,6 +100,19 @@ static void check_null(void) {
     sanderling_updater_free(NULL);
 }
 
+// Whatever was in the caller's pointers is nulled, so that freeing after any outcome is sound.
+static void check_pointers(const SanderlingUpdaterOptions *taken) {
+    SanderlingUpdater *updater = (SanderlingUpdater *)&failures;
+    SanderlingSession *session = (SanderlingSession *)&failures;
+    char *json = (char *)&failures, *line = (char *)&failures;
+    CHECK(sanderling_updater_open(taken, &updater, NULL) == SANDERLING_STATUS_STATE && updater == NULL);
+    updater = (SanderlingUpdater *)&failures;
+    CHECK(sanderling_updater_open(NULL, &updater, NULL) == SANDERLING_STATUS_ARGUMENT && updater == NULL);
+    CHECK(sanderling_updater_session(NULL, &session, NULL) == SANDERLING_STATUS_ARGUMENT && session == NULL);
+    CHECK(sanderling_updater_state(NULL, &json, NULL) == SANDERLING_STATUS_ARGUMENT && json == NULL);
+    CHECK(sanderling_updater_line(NULL, &line, NULL) == SANDERLING_STATUS_ARGUMENT && line == NULL);
+}
+
 int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
@@ -120,6 +133,7 @@ int main(int argc, char **argv) {
     check_answers(updater);
     check_steps(updater);
     check_null();
+    check_pointers(&good);
     sanderling_updater_free(updater);
     // The folder is free again, and knows its fleet; without a factory bundle there is no model.
     good.enrolment = NULL, good.factory = NULL;

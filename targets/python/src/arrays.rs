@@ -47,12 +47,13 @@ fn refused(py: Python<'_>, name: &str, what: &str) -> PyErr {
 
 fn hold<'py>(name: String, array: &Bound<'py, PyAny>) -> PyResult<Held<'py>> {
     let py = array.py();
-    let Ok(untyped) = array.cast::<PyUntypedArray>() else {
+    // Subclasses (masked arrays, matrices) hold more than elements, and reshape in their own ways.
+    let Ok(untyped) = array.cast_exact::<PyUntypedArray>() else {
         let found = array.get_type().qualname()?;
         return Err(refused(
             py,
             &name,
-            &format!("this is a {found}, not a NumPy array: numpy.asarray makes one"),
+            &format!("this is a {found}, not a NumPy array itself: numpy.asarray makes one"),
         ));
     };
     let dtype = untyped.dtype();

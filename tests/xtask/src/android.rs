@@ -156,7 +156,8 @@ pub(crate) fn aar(cx: &Context) -> StepResult {
         fs::copy(built, jni.join("libsanderling_android.so")).map_err(io)?;
     }
     run(maven(cx).args(["-DskipTests", "package"]))?;
-    fs::copy(folder(cx).join("sanderling-0.1.0.jar"), stage.join("classes.jar")).map_err(io)?;
+    let jar = folder(cx).join(concat!("sanderling-", env!("CARGO_PKG_VERSION"), ".jar"));
+    fs::copy(jar, stage.join("classes.jar")).map_err(io)?;
     // The resources that others may refer to; their numbers come when an app is linked.
     let names = ["sanderling_backup_rules", "sanderling_data_extraction_rules"];
     fs::write(
@@ -225,4 +226,18 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    /// The jar is named by Maven, and looked for by the workspace's version.
+    #[test]
+    fn maven_has_the_version_of_the_workspace() {
+        let pom = include_str!("../../../targets/android/java/pom.xml");
+        let version = pom
+            .split("<version>")
+            .nth(1)
+            .and_then(|rest| rest.split('<').next());
+        assert_eq!(version, Some(env!("CARGO_PKG_VERSION")));
+    }
 }

@@ -209,8 +209,12 @@ fn readme(text: &str, swift: &str) -> StepResult {
             "public final class Updater",
         ),
         (
-            "updater.work(transport: URLSessionTransport(), until: ",
+            "updater.work(transport: URLSessionTransport(for: updater), until: ",
             "public func work(transport: Transport, until: Date, stopped:",
+        ),
+        (
+            "URLSessionTransport(for: updater)",
+            "public init(for updater: Updater)",
         ),
         ("updater.answer(Data(", "public func answer(_ file: Data)"),
         ("updater.rest()", "public func rest() throws"),

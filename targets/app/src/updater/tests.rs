@@ -1,6 +1,7 @@
 use super::*;
 use sanderling_wire::{Digest, EnrolmentString};
 use std::path::Path;
+use std::time::Duration;
 
 fn enrolment(server: &str) -> String {
     let string = EnrolmentString {
@@ -95,7 +96,9 @@ fn a_folder_has_one_updater_and_a_closed_one_gives_it_free() {
     updater.close();
     assert_eq!(kind(updater.step()), Kind::Closed);
     assert_eq!(kind(updater.rest()), Kind::Closed);
-    assert_eq!(kind(updater.answer(b"12345678", None)), Kind::NoModel);
+    assert_eq!(kind(updater.check_in()), Kind::Closed);
+    assert_eq!(kind(updater.answer(b"12345678", None)), Kind::Closed);
+    assert_eq!(kind(updater.model()), Kind::Closed);
     // The folder knows its fleet, and the device its id.
     let again = Updater::open(UpdaterOptions {
         enrolment: None,
@@ -115,13 +118,6 @@ fn what_is_wrong_is_told_before_anything_is_made() {
                 ..good()
             },
             Kind::Argument,
-        ),
-        (
-            UpdaterOptions {
-                enrolment: None,
-                ..good()
-            },
-            Kind::State,
         ),
         (
             UpdaterOptions {
@@ -146,7 +142,14 @@ fn what_is_wrong_is_told_before_anything_is_made() {
         ),
     ] {
         assert_eq!(kind(Updater::open(bad.clone())), expected, "{bad:?}");
+        assert!(!bad.state.exists(), "{bad:?}");
     }
+    // Whether a folder belongs to a fleet is seen once it is open.
+    let unknown = UpdaterOptions {
+        enrolment: None,
+        ..good()
+    };
+    assert_eq!(kind(Updater::open(unknown)), Kind::State);
 }
 
 #[test]
@@ -158,4 +161,85 @@ fn a_damaged_factory_bundle_is_no_model() {
     std::fs::write(&path, &bundle[..bundle.len() / 2]).unwrap();
     let updater = Updater::open(options).unwrap();
     assert_eq!(kind(updater.answer(b"12345678", None)), Kind::NoModel);
+}
+
+/// Long enough for a thread that does not wait.
+const MOMENT: Duration = Duration::from_millis(100);
+
+#[test]
+fn what_is_asked_for_during_a_call_is_done_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let updater = Updater::open(with_factory(folder.path())).unwrap();
+    let Step::Request(request) = updater.step().unwrap() else {
+        panic!("a new device has somebody to enrol with");
+    };
+    let held = updater.driver.lock().unwrap();
+    // The app's main thread, while a job is at it.
+    updater.rest().unwrap();
+    updater.check_in().unwrap();
+    let wishes = updater.wishes.lock().unwrap();
+    assert!(wishes.rest && wishes.check_in);
+    drop(wishes);
+    assert!(!held.as_ref().unwrap().rested);
+    updater.give_back(held);
+    assert!(updater.driver.lock().unwrap().as_ref().unwrap().rested);
+    let wishes = updater.wishes.lock().unwrap();
+    assert!(!wishes.rest && !wishes.check_in);
+    drop(wishes);
+    updater
+        .failed(request.id, Cause::Unreachable, "no network")
+        .unwrap();
+}
+
+#[test]
+fn what_hands_in_an_answer_waits_and_a_second_step_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let updater = Updater::open(with_factory(folder.path())).unwrap();
+    let Step::Request(request) = updater.step().unwrap() else {
+        panic!("a new device has somebody to enrol with");
+    };
+    let calls: [&(dyn Fn() -> Result<(), AppError> + Sync); 6] = [
+        &|| updater.respond(request.id, 503, |_| None).map(drop),
+        &|| updater.body(request.id, b"no").map(drop),
+        &|| updater.end(request.id),
+        &|| updater.failed(request.id, Cause::Broken, "late"),
+        &|| updater.wait().map(drop),
+        &|| updater.step().map(drop),
+    ];
+    for call in calls {
+        let held = updater.driver.lock().unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(call);
+            std::thread::sleep(MOMENT);
+            assert!(!waits.is_finished());
+            updater.give_back(held);
+            waits.join().unwrap().unwrap();
+        });
+    }
+    let stepping = updater.stepping.lock().unwrap();
+    assert_eq!(kind(updater.step()), Kind::Busy);
+    drop(stepping);
+    assert!(updater.step().is_ok());
+}
+
+#[test]
+fn no_wish_is_lost_between_two_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let updater = Updater::open(with_factory(folder.path())).unwrap();
+    std::thread::scope(|scope| {
+        let steps = scope.spawn(|| {
+            for _ in 0..500 {
+                updater.step().unwrap();
+            }
+        });
+        let rests = scope.spawn(|| {
+            for _ in 0..500 {
+                updater.check_in().unwrap();
+            }
+            updater.rest().unwrap();
+        });
+        steps.join().unwrap();
+        rests.join().unwrap();
+    });
+    assert!(updater.driver.lock().unwrap().as_ref().unwrap().rested);
 }

@@ -41,6 +41,8 @@ public struct Answer {
 /// it from a queue or an actor of your own, not from the main one.
 public final class Session {
     private let handle: OpaquePointer
+    /// Held through a call and the copy of what it lends: C's own lock ends with the call.
+    private let lock = NSLock()
 
     /// Opens a bundle from a file; a memory limit of 0 is 4 GiB.
     public init(contentsOf url: URL, threads: Int = 1, memoryLimit: UInt64 = 0) throws {
@@ -69,6 +71,15 @@ public final class Session {
         sanderling_session_free(handle)
     }
 
+    private func alone<T>(_ body: () throws -> T) throws -> T {
+        guard lock.`try`() else {
+            let words = "another thread is using this session: a session is for one thread at a time"
+            throw SanderlingError(kind: .busy, description: words)
+        }
+        defer { lock.unlock() }
+        return try body()
+    }
+
     /// What goes in.
     public func inputs() throws -> [Port] {
         try (0..<sanderling_session_input_count(handle)).map { index in
@@ -89,28 +100,32 @@ public final class Session {
 
     /// Runs the model on inputs by name, which are read where they lie.
     public func run(_ inputs: [String: Tensor]) throws -> [String: Tensor] {
-        try withTensors(inputs) { tensors in
-            try check { sanderling_session_run(handle, tensors, tensors.count, $0) }
+        try alone {
+            try withTensors(inputs) { tensors in
+                try check { sanderling_session_run(handle, tensors, tensors.count, $0) }
+            }
+            var outputs: [String: Tensor] = [:]
+            for index in 0..<sanderling_session_output_count(handle) {
+                var lent = SanderlingTensor()
+                try check { sanderling_session_result(handle, index, &lent, $0) }
+                let shape = Array(UnsafeBufferPointer(start: lent.shape, count: lent.rank))
+                let data = lent.bytes == 0 ? Data() : Data(bytes: lent.data, count: lent.bytes)
+                outputs[String(cString: lent.name)] = Tensor(type: lent.dtype, shape: shape, data: data)
+            }
+            return outputs
         }
-        var outputs: [String: Tensor] = [:]
-        for index in 0..<sanderling_session_output_count(handle) {
-            var lent = SanderlingTensor()
-            try check { sanderling_session_result(handle, index, &lent, $0) }
-            let shape = Array(UnsafeBufferPointer(start: lent.shape, count: lent.rank))
-            let data = lent.bytes == 0 ? Data() : Data(bytes: lent.data, count: lent.bytes)
-            outputs[String(cString: lent.name)] = Tensor(type: lent.dtype, shape: shape, data: data)
-        }
-        return outputs
     }
 
     /// Answers a file's bytes by the bundle's own pre- and post-processing.
     public func answer(_ file: Data) throws -> Answer {
-        var answer = SanderlingAnswer()
-        try file.withUnsafeBytes { bytes in
-            let start = bytes.bindMemory(to: UInt8.self).baseAddress
-            try check { sanderling_session_answer(handle, start, bytes.count, &answer, $0) }
+        try alone {
+            var answer = SanderlingAnswer()
+            try file.withUnsafeBytes { bytes in
+                let start = bytes.bindMemory(to: UInt8.self).baseAddress
+                try check { sanderling_session_answer(handle, start, bytes.count, &answer, $0) }
+            }
+            return Answer(answer)
         }
-        return Answer(answer)
     }
 
     /// Answers a picture: `width` × `height` pixels of 8-bit red, green and blue, row by row without gaps.
@@ -118,12 +133,14 @@ public final class Session {
         guard width >= 0, height >= 0 else {
             throw SanderlingError(kind: .argument, description: "a picture of \(width) × \(height) pixels: sizes are not negative")
         }
-        var answer = SanderlingAnswer()
-        try rgb.withUnsafeBytes { bytes in
-            let start = bytes.bindMemory(to: UInt8.self).baseAddress
-            try check { sanderling_session_answer_image(handle, width, height, start, bytes.count, &answer, $0) }
+        return try alone {
+            var answer = SanderlingAnswer()
+            try rgb.withUnsafeBytes { bytes in
+                let start = bytes.bindMemory(to: UInt8.self).baseAddress
+                try check { sanderling_session_answer_image(handle, width, height, start, bytes.count, &answer, $0) }
+            }
+            return Answer(answer)
         }
-        return Answer(answer)
     }
 
     /// The labels of a classifier, by their index in the scores; none where the bundle has none.
@@ -135,11 +152,13 @@ public final class Session {
 
     /// The digests of the integer layers, as the JSON that `sanderling hash --against` reads.
     public func hash(_ inputs: [String: Tensor]) throws -> String {
-        var json: UnsafeMutablePointer<CChar>?
-        try withTensors(inputs) { tensors in
-            try check { sanderling_session_hash(handle, tensors, tensors.count, &json, $0) }
+        try alone {
+            var json: UnsafeMutablePointer<CChar>?
+            try withTensors(inputs) { tensors in
+                try check { sanderling_session_hash(handle, tensors, tensors.count, &json, $0) }
+            }
+            return taken(json) ?? ""
         }
-        return taken(json) ?? ""
     }
 
     /// The inputs as C has them, while `body` runs.

@@ -3,9 +3,11 @@ import Foundation
 
 /// Carries an updater's requests to the fleet server. They are signed: send them as they are, and follow no redirects.
 public protocol Transport {
-    /// The answer, whose body is handed on as it comes: `body` says whether more is wanted.
+    /// The answer, whose body is handed on as it comes: `body` says whether more is wanted. `stopped` is asked several times a second
+    /// while nothing comes: where it says so, the exchange is given up and an error thrown. The request's `timeoutInterval` is for the
+    /// whole exchange.
     func send(
-        _ request: URLRequest, maxBody: UInt64, head: (Int, [String: String]) throws -> Bool,
+        _ request: URLRequest, maxBody: UInt64, stopped: () -> Bool, head: (Int, [String: String]) throws -> Bool,
         body: (Data) throws -> Bool
     ) throws
 }
@@ -26,6 +28,8 @@ public struct UpdaterState: Decodable {
     public let standby: String?
     /// SHA-256 of the bundle that came with the app.
     public let factory: String?
+    /// The only authority that may vouch for the server (X.509, DER, in hexadecimal); none: the system's.
+    let tlsCa: String?
 }
 
 /// Keeps an app's model up to date: it enrols the device, checks in, fetches what the fleet's owner signed, tests it, flips to it
@@ -34,8 +38,14 @@ public struct UpdaterState: Decodable {
 ///
 /// The state folder holds the device's key and the images, and is kept out of backups: a restored copy would be a second device
 /// with the same key. The bundle that came with the app is kept out, too, where it is a file that the app made.
+///
+/// `work` is for one thread at a time: a second one's throws `.busy`. All else may be called from any thread; `rest` and `checkIn` do not
+/// wait for a `work` that is under way, which does what they ask for.
 public final class Updater {
     private let handle: OpaquePointer
+    /// Each is held through a call and the copy of what it lends: C's own lock ends with the call.
+    private let answering = NSLock()
+    private let working = NSLock()
 
     /// Opens the state folder, and loads the image that answers: not on the main queue.
     public init(
@@ -68,6 +78,8 @@ public final class Updater {
 
     /// Answers a file's bytes from the image that serves; counted for the fleet.
     public func answer(_ file: Data) throws -> Answer {
+        answering.lock()
+        defer { answering.unlock() }
         var answer = SanderlingAnswer()
         try file.withUnsafeBytes { bytes in
             let start = bytes.bindMemory(to: UInt8.self).baseAddress
@@ -84,9 +96,16 @@ public final class Updater {
     }
 
     /// Does what is to be done until a moment: check in, fetch, test, flip. Gives the seconds after which there is more to do: what
-    /// the next task's `earliestBeginDate` should be. `stopped` is asked in between, for a task's expiration handler.
+    /// the next task's `earliestBeginDate` should be. `stopped` is asked several times a second, for a task's
+    /// expiration handler: a request that is under way is given up then, and a download goes on where it stopped the next time.
     public func work(transport: Transport, until: Date, stopped: () -> Bool = { false }) throws -> TimeInterval {
-        defer { try? rest() }
+        guard working.`try`() else {
+            throw SanderlingError(kind: .busy, description: "another thread is working this updater: one scheduler drives it")
+        }
+        defer {
+            try? rest()
+            working.unlock()
+        }
         while !stopped() && Date() < until {
             var request = SanderlingRequest()
             var wait: UInt64 = 0
@@ -96,7 +115,10 @@ public final class Updater {
             } else if Date() + TimeInterval(wait) / 1000 >= until {
                 return TimeInterval(wait) / 1000
             } else {
-                Thread.sleep(forTimeInterval: TimeInterval(wait) / 1000)
+                let woken = Date() + TimeInterval(wait) / 1000
+                while !stopped() && Date() < woken {
+                    Thread.sleep(forTimeInterval: min(0.2, max(0, woken.timeIntervalSinceNow)))
+                }
             }
         }
         var wait: UInt64 = 0
@@ -120,7 +142,9 @@ public final class Updater {
         var json: UnsafeMutablePointer<CChar>?
         try check { sanderling_updater_state(handle, &json, $0) }
         let text = taken(json) ?? ""
-        return try JSONDecoder().decode(UpdaterState.self, from: Data(text.utf8))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(UpdaterState.self, from: Data(text.utf8))
     }
 
     /// The next line of the updater's log, oldest first.
@@ -149,7 +173,7 @@ public final class Updater {
         }
         var whole = true
         do {
-            try transport.send(wanted, maxBody: request.max_body) { status, headers in
+            try transport.send(wanted, maxBody: request.max_body, stopped: stopped) { status, headers in
                 whole = try respond(id, status, headers)
                 return whole
             } body: { data in
@@ -158,6 +182,8 @@ public final class Updater {
                 return whole
             }
         } catch let error as SanderlingError {
+            // Told as what it is, not as an answer that took too long.
+            try? failed(id, error)
             throw error
         } catch {
             return try failed(id, error)
@@ -194,7 +220,8 @@ public final class Updater {
         case .some(.cannotConnectToHost), .some(.cannotFindHost), .some(.notConnectedToInternet): cause = 0
         default: cause = 2
         }
-        try check { sanderling_updater_failed(handle, id, cause, error.localizedDescription, $0) }
+        let words = (error as? SanderlingError)?.description ?? error.localizedDescription
+        try check { sanderling_updater_failed(handle, id, cause, words, $0) }
     }
 
     private static func keepOutOfBackups(_ url: URL) throws {

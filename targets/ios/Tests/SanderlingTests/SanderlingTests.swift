@@ -36,6 +36,33 @@ final class SanderlingTests: XCTestCase {
         }
     }
 
+    func testTwoQueuesOnOneSession() throws {
+        let session = try Session(contentsOf: model())
+        let wrong = DispatchQueue(label: "wrong")
+        var (answered, problems) = (0, [String]())
+        DispatchQueue.concurrentPerform(iterations: 200) { _ in
+            do {
+                let label = try session.answer(text).label
+                wrong.sync {
+                    answered += 1
+                    if label != "markdown" { problems.append(label) }
+                }
+            } catch {
+                wrong.sync {
+                    if (error as? SanderlingError)?.kind != .busy { problems.append("\(error)") }
+                }
+            }
+        }
+        XCTAssertGreaterThan(answered, 0)
+        XCTAssertEqual(problems, [])
+    }
+
+    func testReadsHexadecimalDigits() {
+        XCTAssertEqual(URLSessionTransport.bytes("00ff1A"), Data([0, 255, 26]))
+        XCTAssertNil(URLSessionTransport.bytes("0"))
+        XCTAssertNil(URLSessionTransport.bytes("zz"))
+    }
+
     func testKeysStayOutOfBackups() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
         // It is no enrolment string: the folder is made and left out of backups before anything else.

@@ -1,6 +1,7 @@
 package dev.sanderling;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -164,6 +165,11 @@ public final class Session implements AutoCloseable {
                 Tensor tensor = inputs.get(names[i]);
                 if (tensor == null) {
                     throw new SanderlingException.Argument("input '" + names[i] + "' is null");
+                }
+                if (tensor.type().bytes() > 1 && tensor.data().order() != ByteOrder.nativeOrder()) {
+                    throw new SanderlingException.Argument("input '" + names[i] + "': its buffer is "
+                            + tensor.data().order() + ", this machine is " + ByteOrder.nativeOrder()
+                            + ": call order(ByteOrder.nativeOrder()) before filling it");
                 }
                 types[i] = tensor.type().code();
                 shapes[i] = tensor.shape();

@@ -4,8 +4,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * Elements in a direct buffer, row-major, in the machine's byte order. The model reads an input where it lies, between
- * position and limit: do not write to it during a run.
+ * Elements in a direct buffer, row-major, in the machine's byte order; Java's own is big-endian until a buffer is told
+ * `order(ByteOrder.nativeOrder())`, and elements of several bytes are refused in another. The model reads an input where it lies,
+ * between position and limit: do not write to it during a run.
  */
 public final class Tensor {
     private final DType type;

@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /**
  * Keeps an app's model up to date: it enrols the device, checks in, fetches what the fleet's owner signed, tests it, flips to
@@ -22,11 +23,13 @@ import java.util.concurrent.TimeUnit;
  * device with the same key. On Android pass a folder in `Context.getNoBackupFilesDir()`, which backups and device
  * transfers leave out; the library's data extraction rules leave out `files/sanderling` besides.
  *
- * <p>One updater for a folder, in one process: a second one is refused. `answer` may be called from any thread; `work` is for
- * one thread at a time.
+ * <p>One updater for a folder, in one process: a second one is refused. `work` is for one thread at a time; all else may be called
+ * from any thread, and {@link #rest} and {@link #checkIn} from the main one: they do not wait for a job that is under way, which does
+ * what they ask for.
  */
 public final class Updater implements AutoCloseable {
     private static final int BLOCK = 16 * 1024;
+    private static final long SLICE_MS = 200;
     private static final int UNREACHABLE = 0;
     private static final int TIMED_OUT = 1;
     private static final int BROKEN = 2;
@@ -138,35 +141,66 @@ public final class Updater implements AutoCloseable {
     }
 
     /**
-     * Does what is to be done for up to so many milliseconds: check in, fetch, test, flip. Gives the milliseconds after which there
-     * is more to do (0: at once): what a scheduler's next job should wait. An interrupt ends it early. A download goes on
-     * where it stopped.
+     * {@link #work(Transport, long, BooleanSupplier)} that nothing but its time and an interrupt ends.
      */
     public long work(Transport transport, long patienceMillis) {
-        if (transport == null) {
-            throw new SanderlingException.Argument("the transport is null");
+        return work(transport, patienceMillis, () -> false);
+    }
+
+    /**
+     * Does what is to be done for up to so many milliseconds: check in, fetch, test, flip. Gives the milliseconds after which there
+     * is more to do (0: at once): what a scheduler's next job should wait. It ends early when `stopped`, which is asked several
+     * times a second and between the blocks of a download, says so (a Worker's `this::isStopped`), and at an interrupt. A download
+     * goes on where it stopped.
+     */
+    public long work(Transport transport, long patienceMillis, BooleanSupplier stopped) {
+        if (transport == null || stopped == null) {
+            throw new SanderlingException.Argument("the transport, or what says that the job was stopped, is null");
         }
-        long until = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(patienceMillis);
+        long wait;
+        try {
+            wait = stretch(transport, Math.max(patienceMillis, 0), stopped);
+        } catch (RuntimeException | Error failure) {
+            try {
+                rest();
+            } catch (SanderlingException also) {
+                failure.addSuppressed(also);
+            }
+            throw failure;
+        }
+        rest();
+        return wait;
+    }
+
+    private long stretch(Transport transport, long patienceMillis, BooleanSupplier stopped) {
+        long start = System.nanoTime();
+        long patience = TimeUnit.MILLISECONDS.toNanos(patienceMillis);
         try {
             while (true) {
                 Sinks.Requested requested = new Sinks.Requested();
                 long wait = handle.use(p -> Native.updaterStep(p, requested));
                 if (wait < 0) {
-                    carry(transport, requested.request());
-                } else if (System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(wait) >= until) {
+                    carry(transport, requested.request(), stopped);
+                } else if (TimeUnit.MILLISECONDS.toNanos(wait) >= patience - (System.nanoTime() - start)) {
                     return wait;
                 } else {
-                    Thread.sleep(wait);
+                    sleep(wait, stopped);
                 }
-                if (System.nanoTime() >= until || Thread.currentThread().isInterrupted()) {
+                if (System.nanoTime() - start >= patience
+                        || stopped.getAsBoolean()
+                        || Thread.currentThread().isInterrupted()) {
                     return handle.use(Native::updaterWait);
                 }
             }
         } catch (InterruptedException ended) {
             Thread.currentThread().interrupt();
             return handle.use(Native::updaterWait);
-        } finally {
-            rest();
+        }
+    }
+
+    private static void sleep(long millis, BooleanSupplier stopped) throws InterruptedException {
+        for (long left = millis; left > 0 && !stopped.getAsBoolean(); left -= SLICE_MS) {
+            Thread.sleep(Math.min(left, SLICE_MS));
         }
     }
 
@@ -181,7 +215,8 @@ public final class Updater implements AutoCloseable {
 
     /**
      * Puts what was counted on the disk, and takes this start of the app for a good one. {@link #work} and {@link #close} do it; call
-     * it where the system may end the app, as in `onStop`: starts that end without it count as crashes of an image on trial.
+     * it where the system may end the app, as in `onStop`: starts that end without it count as crashes of an image on trial. Where a job
+     * is under way, that one does it, and the log says where the disk took nothing.
      */
     public void rest() {
         handle.use(
@@ -216,8 +251,9 @@ public final class Updater implements AutoCloseable {
         handle.close();
     }
 
-    private void carry(Transport transport, Transport.Request request) {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(request.timeoutSeconds());
+    private void carry(Transport transport, Transport.Request request, BooleanSupplier stopped) {
+        long start = System.nanoTime();
+        long patience = TimeUnit.SECONDS.toNanos(request.timeoutSeconds());
         try (Transport.Response response = transport.send(request)) {
             if (!respond(request, response)) {
                 return;
@@ -234,10 +270,10 @@ public final class Updater implements AutoCloseable {
                 if (received > request.maxBody()) {
                     throw new IOException("the answer is longer than the " + request.maxBody() + " bytes asked for");
                 }
-                if (System.nanoTime() > deadline) {
+                if (System.nanoTime() - start > patience) {
                     throw new SocketTimeoutException("the answer took longer than " + request.timeoutSeconds() + " s");
                 }
-                if (Thread.currentThread().isInterrupted()) {
+                if (stopped.getAsBoolean() || Thread.currentThread().isInterrupted()) {
                     throw new InterruptedIOException("the job was stopped");
                 }
             }
@@ -253,6 +289,12 @@ public final class Updater implements AutoCloseable {
         } catch (IOException error) {
             failed(request, BROKEN, error);
         } catch (SanderlingException error) {
+            // Told as what it is, not as an answer that took too long.
+            try {
+                failed(request, BROKEN, error);
+            } catch (SanderlingException also) {
+                error.addSuppressed(also);
+            }
             throw error;
         } catch (RuntimeException error) {
             // A transport that throws what it should not has not answered.

@@ -14,8 +14,8 @@ final class LayersReport {
         try (Session session = Session.open(arguments[0])) {
             Port port = session.inputs().get(0);
             long[] shape = Arrays.stream(port.shape()).map(size -> Math.max(size, 1)).toArray();
-            Map<String, Tensor> inputs =
-                    Map.of(port.name(), new Tensor(DType.FLOAT32, shape, Support.map(Path.of(arguments[1]))));
+            ByteBuffer values = Support.map(Path.of(arguments[1])).order(ByteOrder.LITTLE_ENDIAN);
+            Map<String, Tensor> inputs = Map.of(port.name(), new Tensor(DType.FLOAT32, shape, values));
             long[] times = new long[6];
             ByteBuffer scores = null;
             for (int i = 0; i < times.length; i++) {

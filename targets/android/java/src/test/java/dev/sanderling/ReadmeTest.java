@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The README's lines, as they stand: the first block runs, the second compiles beside stand-ins for Android's Context. */
+/** The README's lines, as they stand: the first block runs, the second compiles beside stand-ins for Android's Context and Worker. */
 class ReadmeTest {
     @Test
     void theReadmesLinesRun(@TempDir Path folder) throws Exception {
@@ -30,7 +30,8 @@ class ReadmeTest {
                 + "  public static void main(String[] args) {\n"
                 + "    Map<String, Tensor> inputs = Map.of(\"bytes\", Tensor.zeros(DType.INT32, 1, 2048));\n"
                 + code.get(0) + "  }\n"
-                + "  static void updates(Context context, ByteBuffer file, String ENROLMENT) {\n" + code.get(1) + "  }\n"
+                + "  boolean isStopped() { return false; }\n"
+                + "  void updates(Context context, ByteBuffer file, String ENROLMENT) {\n" + code.get(1) + "  }\n"
                 + "}\n";
         Path source = folder.resolve("Readme.java");
         Files.writeString(source, program);

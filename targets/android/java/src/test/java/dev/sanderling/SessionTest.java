@@ -3,18 +3,23 @@ package dev.sanderling;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -47,6 +52,10 @@ class SessionTest {
         SanderlingException thrown = assertThrows(kind, call);
         assertTrue(thrown.getMessage().contains(words), thrown.getMessage());
         assertEquals(kind.getSimpleName().toUpperCase(), thrown.kind().name().replace("_", ""));
+    }
+
+    private static ByteBuffer of(int bytes) {
+        return ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
     }
 
     private static Map<String, Tensor> good() {
@@ -102,12 +111,13 @@ class SessionTest {
         ExecutorService executor = Executors.newSingleThreadExecutor();
         try {
             Thread[] on = new Thread[1];
-            magika.answerAsync(Support.direct(readme), executor)
-                    .thenAccept(later -> {
-                        on[0] = Thread.currentThread();
-                        assertEquals("markdown", later.label());
-                    })
-                    .get();
+            Executor watched = work -> executor.execute(() -> {
+                on[0] = Thread.currentThread();
+                work.run();
+            });
+            assertEquals("markdown", magika.answerAsync(Support.direct(readme), watched).get().label());
+            assertNotNull(on[0]);
+            assertNotEquals(Thread.currentThread(), on[0]);
             Exception failed = assertThrows(Exception.class, () -> magika.answerAsync(null, executor).get());
             assertTrue(failed.getCause() instanceof SanderlingException.Argument);
         } finally {
@@ -128,14 +138,22 @@ class SessionTest {
         fails(SanderlingException.Argument.class, "name of input 0 is null", () -> magika.run(nameless));
         fails(SanderlingException.Input.class, "float32",
                 () -> magika.run(Map.of("bytes", Tensor.zeros(DType.FLOAT32, 1, 2048))));
-        Tensor shortOne = new Tensor(DType.INT32, new long[] {1, 2048}, ByteBuffer.allocateDirect(7));
+        Tensor shortOne = new Tensor(DType.INT32, new long[] {1, 2048}, of(7));
         fails(SanderlingException.Input.class, "these are 7", () -> magika.run(Map.of("bytes", shortOne)));
-        Tensor heap = new Tensor(DType.INT32, new long[] {1, 2048}, ByteBuffer.allocate(4 * 2048));
+        Tensor heap = new Tensor(DType.INT32, new long[] {1, 2048}, ByteBuffer.allocate(4 * 2048).order(ByteOrder.nativeOrder()));
         fails(SanderlingException.Argument.class, "no direct buffer", () -> magika.run(Map.of("bytes", heap)));
-        Tensor negative = new Tensor(DType.INT32, new long[] {-1, 2048}, ByteBuffer.allocateDirect(8192));
+        Tensor negative = new Tensor(DType.INT32, new long[] {-1, 2048}, of(8192));
         fails(SanderlingException.Argument.class, "-1 is no size", () -> magika.layers(Map.of("bytes", negative)));
-        Tensor huge = new Tensor(DType.INT32, new long[] {Long.MAX_VALUE, 2}, ByteBuffer.allocateDirect(8));
+        Tensor huge = new Tensor(DType.INT32, new long[] {Long.MAX_VALUE, 2}, of(8));
         fails(SanderlingException.Input.class, "", () -> magika.run(Map.of("bytes", huge)));
+        // As Java makes it: the numbers in it would be read the wrong way round.
+        Tensor foreign = new Tensor(DType.INT32, new long[] {1, 2048}, ByteBuffer.allocateDirect(4 * 2048).order(
+                ByteOrder.nativeOrder() == ByteOrder.BIG_ENDIAN ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN));
+        fails(SanderlingException.Argument.class, "ByteOrder.nativeOrder()", () -> magika.run(Map.of("bytes", foreign)));
+        fails(SanderlingException.Argument.class, "ByteOrder.nativeOrder()", () -> magika.layers(Map.of("bytes", foreign)));
+        // A byte has no order: these are refused for their type.
+        Tensor bytes = new Tensor(DType.UINT8, new long[] {1, 2048}, ByteBuffer.allocateDirect(2048));
+        fails(SanderlingException.Input.class, "uint8", () -> magika.run(Map.of("bytes", bytes)));
         Map<String, Tensor> outside = good();
         outside.get("bytes").data().putInt(0, 257);
         fails(SanderlingException.Input.class, "range", () -> magika.run(outside));
@@ -188,12 +206,14 @@ class SessionTest {
         List<Throwable> other = java.util.Collections.synchronizedList(new ArrayList<>());
         // The third one closes it in between.
         Session session = Session.open(magikaFile.toString());
+        CountDownLatch first = new CountDownLatch(1);
         Runnable hammer = () -> {
             ByteBuffer file = Support.direct("def f(x):\n    return x\n".repeat(40).getBytes());
             for (int i = 0; i < 100; i++) {
                 try {
                     session.answer(file);
                     ran.incrementAndGet();
+                    first.countDown();
                 } catch (SanderlingException.Busy told) {
                     busy.incrementAndGet();
                 } catch (SanderlingException.Closed told) {
@@ -207,13 +227,13 @@ class SessionTest {
         for (Thread thread : threads) {
             thread.start();
         }
-        Thread.sleep(20);
+        assertTrue(first.await(60, TimeUnit.SECONDS));
         session.close();
         for (Thread thread : threads) {
             thread.join();
         }
         assertEquals(List.of(), other);
-        assertTrue(ran.get() + busy.get() <= 200);
+        assertTrue(ran.get() > 0 && ran.get() + busy.get() <= 200, ran + " ran, " + busy + " were told");
         assertTrue(session.isClosed());
     }
 

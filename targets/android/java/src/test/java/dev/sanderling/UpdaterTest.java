@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -240,6 +241,42 @@ class UpdaterTest {
         assertThrows(SanderlingException.Closed.class, updater::checkIn);
         // The folder is free again, and knows its fleet.
         Updater.open(options("b")).close();
+    }
+
+    @Test
+    void aStoppedJobEndsHoweverLongItMay() throws Exception {
+        try (Updater updater = Updater.open(enrolled("d"))) {
+            AtomicBoolean stopped = new AtomicBoolean();
+            Transport away = request -> {
+                throw new ConnectException("flight mode");
+            };
+            Thread job = new Thread(() -> updater.work(away, Long.MAX_VALUE, stopped::get));
+            job.start();
+            // The app's main thread, meanwhile: none of it waits or is refused.
+            for (int i = 0; i < 300; i++) {
+                updater.rest();
+                updater.checkIn();
+                Thread.sleep(2);
+            }
+            assertTrue(job.isAlive());
+            stopped.set(true);
+            job.join(20_000);
+            assertFalse(job.isAlive());
+            assertTrue(updater.work(away, -1) >= 0);
+            assertThrows(SanderlingException.Argument.class, () -> updater.work(away, 1, null));
+        }
+    }
+
+    @Test
+    void whatTheLibraryRefusesInTheMiddleOfARequestEndsIt() throws Exception {
+        try (Updater updater = Updater.open(enrolled("e"))) {
+            Transport refusing = request -> {
+                throw new SanderlingException.Busy("asked too early");
+            };
+            assertThrows(SanderlingException.Busy.class, () -> updater.work(refusing, 1000));
+            String log = lines(updater);
+            assertTrue(log.contains("asked too early"), log);
+        }
     }
 
     @Test
