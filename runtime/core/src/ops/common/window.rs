@@ -289,6 +289,12 @@ mod tests {
     }
 
     #[test]
+    fn pads_without_an_absolute_value_are_refused() {
+        let all = attributes(1, 1, [i64::MIN, 0], &[]);
+        assert!(Window::new(Attrs::of_graph(&all), 1, None).is_err());
+    }
+
+    #[test]
     fn sizes_and_pads() {
         let check = |kernel, stride, pads, extra: &[(&str, Attribute)], input, want: (usize, i64, i64)| {
             let axis = window(&attributes(kernel, stride, pads, extra))
