@@ -40,6 +40,11 @@ fn field(table: &[u8], at: usize, i: usize) -> u32 {
     table.get(at..).and_then(|rest| u32::read(rest, i)).unwrap_or(0)
 }
 
+/// This field and the next.
+fn pair(table: &[u8], at: usize, i: usize) -> (usize, usize) {
+    (field(table, at, i) as usize, field(table, at, i + 1) as usize)
+}
+
 const fn damaged(what: &'static str, offset: usize) -> Damaged {
     Damaged { what, offset }
 }
@@ -118,10 +123,7 @@ impl<'a> PlanView<'a> {
 
     fn check_names(&self) -> Result<(), Damaged> {
         for at in (0..self.names.len()).step_by(NAME_LEN) {
-            let (start, len) = (
-                field(self.names, at, 0) as usize,
-                field(self.names, at, 1) as usize,
-            );
+            let (start, len) = pair(self.names, at, 0);
             let name = start.checked_add(len).and_then(|end| self.text.get(start..end));
             if name.is_none() || len > MAX_NAME {
                 return Err(damaged("name", at));
@@ -138,10 +140,7 @@ impl<'a> PlanView<'a> {
         let mut dims_left = self.dims.len() / 8;
         for at in (0..self.values.len()).step_by(VALUE_LEN) {
             let [kind, dtype] = [self.values[at + 4], self.values[at + 5]];
-            let (rank, first) = (
-                field(self.values, at, 2) as usize,
-                field(self.values, at, 3) as usize,
-            );
+            let (rank, first) = pair(self.values, at, 2);
             let dims = first
                 .checked_add(rank)
                 .and_then(|end| self.dims.get(first.checked_mul(8)?..end.checked_mul(8)?));
@@ -236,19 +235,13 @@ impl<'a> PlanView<'a> {
                 written.set(v.index());
             }
         }
-        if self.ends().all(|v| written.has(v.index())) {
-            Ok(())
-        } else {
-            Err(damaged("inputs and outputs", 16))
-        }
+        let ends_fit = self.ends().all(|v| written.has(v.index()));
+        ends_fit.then_some(()).ok_or(damaged("inputs and outputs", 16))
     }
 
     fn name(&self, index: u32) -> &'a str {
         let at = index as usize * NAME_LEN;
-        let (start, len) = (
-            field(self.names, at, 0) as usize,
-            field(self.names, at, 1) as usize,
-        );
+        let (start, len) = pair(self.names, at, 0);
         self.text.get(start..start + len).unwrap_or("")
     }
 
