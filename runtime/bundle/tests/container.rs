@@ -353,6 +353,36 @@ fn tensor_records_are_checked() {
     }
 }
 
+/// Tensors may share their bytes, and each is read: all together are held to the limit of a bundle.
+#[test]
+fn shared_tensors_count_each_time() {
+    let mut builder = BundleBuilder::new(example_manifest());
+    for i in 0..100 {
+        builder
+            .tensor(&format!("t{i}"), DType::U8, &[1000], vec![7; 1000])
+            .unwrap();
+    }
+    let bytes = builder.finish().unwrap();
+    BundleView::parse(&bytes).unwrap().verify_hashes().unwrap();
+    let limits = |total_bytes| Limits {
+        total_bytes,
+        ..Limits::default()
+    };
+    assert!(bytes.len() < 99_999);
+    BundleView::parse_with(&bytes, &limits(100_000)).unwrap();
+    let found = BundleView::parse_with(&bytes, &limits(99_999)).map(drop);
+    let what = "bytes of tensors, shared ones counted each time";
+    let (found_bytes, limit) = (100_000, 99_999);
+    assert_eq!(
+        found,
+        Err(BundleError::TooLarge {
+            what,
+            found: found_bytes,
+            limit
+        })
+    );
+}
+
 #[test]
 fn the_builder_refuses_what_cannot_be_read() {
     let mut builder = BundleBuilder::new(example_manifest());

@@ -81,7 +81,7 @@ pub enum Progress {
 
 /// A way to compute.
 pub trait Backend {
-    /// Short name: `cpu`, `wgpu`, `cuda`.
+    /// Short name: `cpu`, `gpu`, `cuda`.
     fn name(&self) -> &str;
 
     /// What it asks of memory.

@@ -14,7 +14,9 @@ pub use encode::{Arena, encode};
 pub use view::{Constants, NodeView, PlanView, ValueView};
 
 use sanderling_flat::plan::{ATTR_LEN, HEADER_LEN, OPEN_DIM, kind};
-pub use sanderling_flat::plan::{MAGIC, MAX_ENTRIES, NONE, PlanAttrs, VERSION, ValueKind};
+pub use sanderling_flat::plan::{
+    MAGIC, MAX_ENTRIES, MAX_NAME, MAX_RANK, NONE, PlanAttrs, VERSION, ValueKind,
+};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ pub const PLAN_HEAD: usize = 64;
 /// What a reader accepts, checked before anything is read that could take memory or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of the whole bundle.
+    /// Bytes of the whole bundle; also of all tensors, those that share theirs counted each time.
     pub total_bytes: u64,
     /// Number of sections.
     pub sections: u32,
@@ -96,7 +96,7 @@ impl<'a> Container<'a> {
                 what,
             });
         }
-        let tensors = Tensors::parse(&[0; 16], &[], 0, 0)?;
+        let tensors = Tensors::parse(&[0; 16], &[], 0, 0, 0)?;
         let mut view = Self {
             bytes,
             header,
@@ -119,6 +119,7 @@ impl<'a> Container<'a> {
             view.bytes_of(&data),
             table.offset,
             limits.tensors,
+            limits.total_bytes,
         )?;
         Ok(view)
     }

@@ -41,6 +41,11 @@ pub const NONE: u32 = u32::MAX;
 /// Most nodes, values, dims, attributes … of a plan: what a table's index can count.
 pub const MAX_ENTRIES: usize = 1 << 24;
 
+/// Most dimensions of a value.
+pub const MAX_RANK: usize = 64;
+/// Most bytes of a name.
+pub const MAX_NAME: usize = 1 << 16;
+
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of a value's record.

@@ -86,12 +86,14 @@ impl<'a> Tensors<'a> {
     /// Checks every record of `table`, which begins at `offset` in the file. Takes no memory.
     ///
     /// # Errors
-    /// [`BundleError::Corrupt`] with the first record that cannot be, [`BundleError::TooLarge`] past `max_tensors`.
+    /// [`BundleError::Corrupt`] with the first record that cannot be, [`BundleError::TooLarge`] past `max_tensors`, and past
+    /// `max_bytes` of all tensors together: those that share their bytes count each time, as each is read.
     pub fn parse(
         table: &'a [u8],
         data: &'a [u8],
         offset: u64,
         max_tensors: u32,
+        max_bytes: u64,
     ) -> Result<Self, BundleError> {
         let corrupt = |what| BundleError::Corrupt {
             section: Some(SectionKind::TensorTable),
@@ -129,8 +131,18 @@ impl<'a> Tensors<'a> {
             names,
             data,
         };
+        let mut bytes = 0u64;
         for (index, record) in records.chunks_exact(RECORD).enumerate() {
-            tensors.decode(record).map_err(|what| BundleError::Corrupt {
+            bytes = bytes.saturating_add(u64::from_le_bytes(array(record, 24)));
+            if bytes > max_bytes {
+                let what = "bytes of tensors, shared ones counted each time";
+                let (found, limit) = (bytes, max_bytes);
+                return Err(BundleError::TooLarge { what, found, limit });
+            }
+            let sound = tensors
+                .decode(record)
+                .and_then(|tensor| check_length(tensor.dtype, tensor.dims, tensor.data));
+            sound.map_err(|what| BundleError::Corrupt {
                 section: Some(SectionKind::TensorTable),
                 offset: offset + (TABLE_HEAD + index * RECORD) as u64,
                 what,
@@ -171,6 +183,7 @@ impl<'a> Tensors<'a> {
         (0..tensors.len()).filter_map(move |index| tensors.get(index))
     }
 
+    /// A record, but for whether its length fits its shape: that is checked once.
     fn decode(&self, record: &[u8]) -> Result<TensorView<'a>, &'static str> {
         let u32_at = |at| u32::from_le_bytes(array(record, at)) as usize;
         let name_len = usize::from(u16::from_le_bytes(array(record, 4)));
@@ -195,7 +208,6 @@ impl<'a> Tensors<'a> {
             return Err("a tensor's data is not aligned");
         }
         let data = slice(self.data, at, len).ok_or("a tensor's data is out of bounds")?;
-        check_length(dtype, dims, data)?;
         Ok(TensorView {
             name,
             dtype,

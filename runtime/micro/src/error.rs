@@ -68,6 +68,11 @@ pub enum MicroError<'a> {
     Plan(Damaged),
     /// The bundle has no static plan: shapes are open, or it was packed before there were certificates.
     NotStatic,
+    /// The certificate does not describe the plan, or asks for what there is not.
+    Certificate {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The arena is too small.
     Arena {
         /// Bytes that the certificate asks for.
@@ -147,6 +152,12 @@ impl fmt::Display for MicroError<'_> {
             }
             Self::NotStatic => {
                 f.write_str("the bundle has no static plan: pack it again with `--static-shapes`")
+            }
+            Self::Certificate { what } => {
+                write!(
+                    f,
+                    "the bundle's certificate cannot be used: {what}; pack the model again"
+                )
             }
             Self::Arena { needed, given } => {
                 write!(f, "the model needs an arena of {needed} bytes, {given} are given")

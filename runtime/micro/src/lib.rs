@@ -11,7 +11,7 @@
 //! ```
 //! use sanderling_micro::{Fpu, Limits, Session, ops};
 //! # fn answer<'a>(bundle: &'a [u8], pixels: &[u8], arena: &'a mut [u8]) -> Result<(), sanderling_micro::MicroError<'a>> {
-//! let limits = Limits { stack_bytes: 4096 };
+//! let limits = Limits { stack_bytes: 8192 };
 //! let mut session = Session::new(bundle, ops::All::<Fpu>::TABLE, arena, &limits)?;
 //! session.set_input(0, pixels)?;
 //! session.run()?;

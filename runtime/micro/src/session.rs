@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::ops::Operator;
 use crate::tensor::Tensor;
 use core::ops::Range;
-use sanderling_flat::plan::{NodeView, PlanView, ValueKind, scratch_len};
+use sanderling_flat::plan::{NodeView, PlanView, VALUE_LEN, ValueKind, scratch_len};
 use sanderling_flat::{Certificate, Container, Tensors, ValueId};
 
 /// The plan that every backend takes.
@@ -53,27 +53,34 @@ impl<'a, 'm> Session<'a, 'm> {
     ) -> Result<Self, MicroError<'a>> {
         let container = Container::parse(bundle)?;
         let certificate = container.certificate()?.ok_or(MicroError::NotStatic)?;
-        let (needed, given) = (certificate.arena_bytes as usize, arena.len());
-        let Some(arena) = arena.get_mut(..needed) else {
+        let bytes = container.plan(TARGET_ANY).ok_or(MicroError::NotStatic)?;
+        // A bit a value, before the arena holds any. Values share places, so that this may be more than they take; the count that
+        // a damaged plan states is held to what fits into its bytes.
+        let scratch = scratch_len(bytes).min((bytes.len() / VALUE_LEN).div_ceil(8));
+        let values = certificate.arena_bytes as usize;
+        let (needed, given) = (values.max(scratch), arena.len());
+        if needed > given {
             return Err(MicroError::Arena { needed, given });
-        };
+        }
         let (needed, given) = (certificate.stack_bytes as usize, limits.stack_bytes);
         if needed > given {
             return Err(MicroError::Stack { needed, given });
         }
-        let bytes = container.plan(TARGET_ANY).ok_or(MicroError::NotStatic)?;
-        // A bit a value: a plan's values have at least a byte each in the arena, but for empty ones.
-        let scratch = scratch_len(bytes).min(arena.len());
         let plan = PlanView::parse_with(bytes, arena.get_mut(..scratch).unwrap_or_default())?;
-        if plan.arena_len() != u64::from(certificate.arena_bytes) || certificate.scratch_bytes != 0 {
-            return Err(MicroError::NotStatic);
+        if plan.arena_len() != u64::from(certificate.arena_bytes) {
+            let what = "its arena is not as long as the plan's";
+            return Err(MicroError::Certificate { what });
+        }
+        if certificate.scratch_bytes != 0 {
+            let what = "it asks for memory beside the arena";
+            return Err(MicroError::Certificate { what });
         }
         let session = Self {
             plan,
             tensors: container.tensors(),
             certificate,
             operators,
-            arena,
+            arena: arena.get_mut(..values).unwrap_or_default(),
         };
         session.check()?;
         Ok(session)
@@ -128,7 +135,8 @@ impl<'a, 'm> Session<'a, 'm> {
                 let Place { dtype, shape, bytes } = place(&self.plan.value(id), self.arena.len())?;
                 let arena_len = self.arena.len();
                 let Some((before, out, after)) = lend(self.arena, bytes.clone()) else {
-                    return Err(MicroError::NotStatic);
+                    let what = "its place is outside of the arena";
+                    return Err(MicroError::Value { name, what });
                 };
                 let node = Node {
                     view,

@@ -207,12 +207,10 @@ fn ports(
             range: spec.and_then(|spec| spec.range),
         }
     };
-    let ports: Vec<PortInfo> = ids.map(port).collect();
+    let ports: Vec<PortInfo> = ids.take(MAX_PORTS + 1).map(port).collect();
     if ports.len() > MAX_PORTS {
-        let message = format!(
-            "the model has {} inputs or outputs, a session takes {MAX_PORTS}",
-            ports.len()
-        );
+        let message =
+            format!("the model has more than {MAX_PORTS} inputs or outputs, a session takes {MAX_PORTS}");
         return Err(SessionError::Description { message });
     }
     Ok(ports)

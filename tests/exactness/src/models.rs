@@ -7,7 +7,7 @@ use sanderling_compiler::onnx::{Limits, read_file};
 use sanderling_compiler::{OptimiseOptions, optimise};
 use sanderling_core::backend::Backend;
 use sanderling_core::{Graph, OpTable, Tensor, ops};
-use sanderling_session::{Session, SessionOptions};
+use sanderling_session::{Layer, Session, SessionOptions};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -94,6 +94,14 @@ pub fn compare(graph: &Graph, backend: Rc<dyn Backend>) -> Result<Comparison, St
     let mut both = session(graph, vec![backend])?;
     let natively = alone.layers(&given).map_err(|e| e.to_string())?;
     let layers = both.layers(&given).map_err(|e| e.to_string())?;
+    let names =
+        |layers: &[Layer]| -> Vec<String> { layers.iter().map(|layer| layer.value.clone()).collect() };
+    if names(&layers) != names(&natively) {
+        let (ours, theirs) = (layers.len(), natively.len());
+        return Err(format!(
+            "{named}its {ours} layers are not the CPU's {theirs}, by name and order"
+        ));
+    }
     let different = layers.iter().zip(&natively);
     let different = different.filter(|(ours, theirs)| ours.digest != theirs.digest);
     let different = different.map(|(ours, _)| format!("{} ({})", ours.value, ours.operator));

@@ -1,12 +1,13 @@
 //! What a target says of a run, as lines that `cargo xtask everywhere` compares between targets.
 //!
 //! ```text
-//! answer 285                 the greatest element of the first output
+//! answer 285                 the greatest element of the first output; none where it has no numbers
 //! ms 11.204                  median of a few runs
 //! layer <SHA-256> <value>    one line for each layer that computes integers
 //! ```
 
 use sanderling_session::{DType, ModelBytes, Session, SessionError, SessionOptions, TensorType, TensorView};
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -39,7 +40,9 @@ fn of_session(mut session: Session, data: &[u8]) -> Result<String, SessionError>
     let view = TensorView::new(dtype, &shape, data)?;
     let given = [(port.name.as_str(), view)];
     let layers = session.layers(&given)?;
-    let mut text = format!("answer {}\n", greatest(&mut session, &given)?);
+    let answer = session.run(&given)?.at(0).and_then(|output| greatest(&output));
+    let answer = answer.map_or_else(|| "none".to_string(), |place| place.to_string());
+    let mut text = format!("answer {answer}\n");
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let start = Instant::now();
@@ -61,14 +64,37 @@ fn of_session(mut session: Session, data: &[u8]) -> Result<String, SessionError>
     Ok(text)
 }
 
-/// The place of the greatest element of the first output.
-fn greatest(session: &mut Session, given: &[(&str, TensorView<'_>)]) -> Result<usize, SessionError> {
-    let outputs = session.run(given)?;
-    let output = outputs.at(0).map(|view| view.to_tensor());
-    let scores = output
-        .as_ref()
-        .and_then(|tensor| tensor.view().as_slice::<f32>().ok().map(<[f32]>::to_vec));
-    let scores = scores.unwrap_or_default();
-    let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    Ok(best.map_or(0, |(index, _)| index))
+/// The place of the greatest element, the last of equal ones; none for no elements, and for types that models do not answer in.
+fn greatest(tensor: &TensorView<'_>) -> Option<usize> {
+    fn last<T: Copy>(elements: &[T], order: fn(&T, &T) -> Ordering) -> Option<usize> {
+        let places = elements.iter().enumerate();
+        places.max_by(|a, b| order(a.1, b.1)).map(|(place, _)| place)
+    }
+    macro_rules! among {
+        ($($dtype:ident $element:ty),*) => {
+            match tensor.dtype() {
+                DType::F32 => last(tensor.as_slice::<f32>().ok()?, f32::total_cmp),
+                $(DType::$dtype => last(tensor.as_slice::<$element>().ok()?, Ord::cmp),)*
+                _ => None,
+            }
+        };
+    }
+    among!(I8 i8, U8 u8, I16 i16, U16 u16, I32 i32, U32 u32, I64 i64, U64 u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sanderling_core::OpError;
+    use sanderling_session::Tensor;
+
+    #[test]
+    fn the_greatest_integers_and_floats() {
+        let of = |tensor: Result<Tensor, OpError>| greatest(&tensor.unwrap().view());
+        assert_eq!(of(Tensor::from_slice(&[3], &[1.0f32, 4.0, -9.0])), Some(1));
+        assert_eq!(of(Tensor::from_slice(&[3], &[-3i8, -128, -1])), Some(2));
+        assert_eq!(of(Tensor::from_slice(&[1, 3], &[3u8, 200, 100])), Some(1));
+        assert_eq!(of(Tensor::from_slice(&[3], &[i64::MAX, 0, 5])), Some(0));
+        assert_eq!(of(Tensor::from_slice::<f32>(&[0], &[])), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing a plan.
 
-use super::{HEADER_LEN, MAGIC, MAX_ENTRIES, NONE, OPEN_DIM, VERSION, kind};
+use super::{HEADER_LEN, MAGIC, MAX_ENTRIES, MAX_NAME, MAX_RANK, NONE, OPEN_DIM, VERSION, kind};
 use crate::error::CoreError;
 use crate::graph::{Attribute, Graph, Node, Value, ValueId};
 use crate::shape::Dim;
@@ -59,6 +59,15 @@ pub fn encode(graph: &Graph, arena: &Arena) -> Result<(Vec<u8>, Vec<ValueId>), C
             message: format!("the graph has more than {MAX_ENTRIES} values, nodes or edges"),
         });
     }
+    if let Some(name) = tables.name_order.iter().find(|name| name.len() > MAX_NAME) {
+        let start: String = name.chars().take(40).collect();
+        return Err(CoreError::Graph {
+            message: format!(
+                "the name '{start}…' has {} bytes, a plan's have up to {MAX_NAME}",
+                name.len()
+            ),
+        });
+    }
     Ok((tables.assemble(graph, arena.len), constants))
 }
 
@@ -110,6 +119,15 @@ impl Tables {
         let name = self.name(&value.name);
         let first_dim = narrow(self.dims.len() / 8)?;
         let (dtype, rank) = match &value.ty {
+            Some(ty) if ty.rank() > MAX_RANK => {
+                return Err(CoreError::Graph {
+                    message: format!(
+                        "'{}' has {} dimensions, a plan's values have up to {MAX_RANK}",
+                        value.name,
+                        ty.rank()
+                    ),
+                });
+            }
             Some(ty) => (ty.dtype as u8, narrow(ty.rank())?),
             None => (0, 0),
         };

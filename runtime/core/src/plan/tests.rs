@@ -278,3 +278,75 @@ fn a_plan_is_checked_in_memory_that_is_lent() {
     assert_eq!(scratch_len(&[0xff; 64]), MAX_ENTRIES / 8);
     assert!(PlanView::parse(&[0xff; 64]).is_err());
 }
+
+/// Where a table begins and how long it is, by its place in the header: values, nodes, edges, dims, attributes, names.
+fn table(bytes: &[u8], index: usize) -> core::ops::Range<usize> {
+    let len = |i: usize| u32::from_le_bytes(*bytes[32 + 4 * i..].first_chunk().unwrap()) as usize;
+    let mut at = HEADER_LEN;
+    for i in 0..index {
+        at = (at + len(i)).next_multiple_of(8);
+    }
+    at..at + len(index)
+}
+
+/// Changes `u32`s of the plan, each by table, record, the records' length and place in the record; says what is then wrong.
+fn damage(bytes: &[u8], changes: &[(usize, usize, usize, usize, u32)]) -> &'static str {
+    let mut bytes = bytes.to_vec();
+    for &(of, record, len, word, value) in changes {
+        let at = table(&bytes, of).start + record * len + 4 * word;
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    match PlanView::parse(&bytes) {
+        Err(CoreError::Plan { what, .. }) => what,
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
+
+#[test]
+fn what_no_packer_writes_is_refused() {
+    let bytes = encoded();
+    // The second value shares dimensions with the first.
+    let changes = [(0, 1, 32, 2, 2), (0, 1, 32, 3, 0)];
+    assert_eq!(damage(&bytes, &changes), "number of dimensions");
+    // A value of kind Input that is not among the plan's inputs: nobody writes it.
+    let mut without = bytes.clone();
+    without[16..20].copy_from_slice(&0u32.to_le_bytes());
+    assert_eq!(damage(&without, &[]), "value");
+    // Nodes that share edges, or attributes.
+    let changes = [(1, 1, 32, 3, 0), (1, 1, 32, 4, 6)];
+    assert_eq!(damage(&bytes, &changes), "number of edges or attributes");
+    let changes = [(1, 1, 32, 5, 1 | 27 << 16), (1, 1, 32, 6, 0)];
+    assert_eq!(damage(&bytes, &changes), "number of edges or attributes");
+    // An integer and a float that state no elements, or more than theirs.
+    for (attribute, count) in [(0, 0), (0, 2), (0, u32::MAX), (1, 0), (1, 2)] {
+        assert_eq!(damage(&bytes, &[(4, attribute, 20, 3, count)]), "attribute");
+    }
+}
+
+#[test]
+fn ranks_and_names_are_bounded() {
+    let with = |rank: usize, name: usize| {
+        let mut graph = graph();
+        let shape = vec![Dim::Symbol("n".repeat(name)); rank];
+        graph.values[0].ty = Some(TensorType {
+            dtype: DType::F32,
+            shape,
+        });
+        encode(&graph, &Arena::default())
+    };
+    let (most, _) = with(MAX_RANK, MAX_NAME).unwrap();
+    assert_eq!(
+        PlanView::parse(&most).unwrap().value(ValueId(0)).dims().len(),
+        MAX_RANK
+    );
+    for (rank, name) in [(MAX_RANK + 1, 1), (1, MAX_NAME + 1)] {
+        assert!(matches!(with(rank, name), Err(CoreError::Graph { .. })));
+    }
+    // The same in bytes that no packer wrote.
+    let changes = [(0, 0, 32, 2, MAX_RANK as u32 + 1), (0, 1, 32, 2, 0)];
+    assert_eq!(damage(&most, &changes), "number of dimensions");
+    let lengths = most[table(&most, 5)].chunks_exact(8);
+    let mut lengths = lengths.map(|name| u32::from_le_bytes(*name[4..].first_chunk().unwrap()));
+    let longest = lengths.position(|len| len == MAX_NAME as u32).unwrap();
+    assert_eq!(damage(&most, &[(5, longest, 8, 1, MAX_NAME as u32 + 1)]), "name");
+}

@@ -2,8 +2,8 @@
 
 use super::bits::Bits;
 use super::{
-    ATTR_LEN, Damaged, HEADER_LEN, MAGIC, MAX_ENTRIES, NAME_LEN, NODE_LEN, NONE, OPEN_DIM, VALUE_LEN,
-    VERSION, ValueId, kind,
+    ATTR_LEN, Damaged, HEADER_LEN, MAGIC, MAX_ENTRIES, MAX_NAME, MAX_RANK, NAME_LEN, NODE_LEN, NONE,
+    OPEN_DIM, VALUE_LEN, VERSION, ValueId, kind,
 };
 use crate::attr::{AttrRef, List, LittleEndian};
 use crate::dtype::DType;
@@ -38,6 +38,11 @@ pub struct PlanView<'a> {
 /// Field `i` of the record at `at`; 0 past the end, which `parse` has excluded.
 fn field(table: &[u8], at: usize, i: usize) -> u32 {
     table.get(at..).and_then(|rest| u32::read(rest, i)).unwrap_or(0)
+}
+
+/// This field and the next.
+fn pair(table: &[u8], at: usize, i: usize) -> (usize, usize) {
+    (field(table, at, i) as usize, field(table, at, i + 1) as usize)
 }
 
 const fn damaged(what: &'static str, offset: usize) -> Damaged {
@@ -118,15 +123,9 @@ impl<'a> PlanView<'a> {
 
     fn check_names(&self) -> Result<(), Damaged> {
         for at in (0..self.names.len()).step_by(NAME_LEN) {
-            let (start, len) = (
-                field(self.names, at, 0) as usize,
-                field(self.names, at, 1) as usize,
-            );
-            if start
-                .checked_add(len)
-                .and_then(|end| self.text.get(start..end))
-                .is_none()
-            {
+            let (start, len) = pair(self.names, at, 0);
+            let name = start.checked_add(len).and_then(|end| self.text.get(start..end));
+            if name.is_none() || len > MAX_NAME {
                 return Err(damaged("name", at));
             }
         }
@@ -138,17 +137,20 @@ impl<'a> PlanView<'a> {
     }
 
     fn check_values(&self) -> Result<(), Damaged> {
+        let mut dims_left = self.dims.len() / 8;
         for at in (0..self.values.len()).step_by(VALUE_LEN) {
             let [kind, dtype] = [self.values[at + 4], self.values[at + 5]];
-            let (rank, first) = (
-                field(self.values, at, 2) as usize,
-                field(self.values, at, 3) as usize,
-            );
+            let (rank, first) = pair(self.values, at, 2);
             let dims = first
                 .checked_add(rank)
                 .and_then(|end| self.dims.get(first.checked_mul(8)?..end.checked_mul(8)?));
             let typed = dtype == 0 || DType::from_code(i32::from(dtype)).is_some();
             let constant = field(self.values, at, 4);
+            // No two values share dimensions: what a caller copies is no larger than the plan.
+            dims_left = match dims_left.checked_sub(rank) {
+                Some(left) if rank <= MAX_RANK => left,
+                _ => return Err(damaged("number of dimensions", at)),
+            };
             if kind > 2 || !typed || dims.is_none() || !self.has_name(field(self.values, at, 0)) {
                 return Err(damaged("value", at));
             }
@@ -170,8 +172,8 @@ impl<'a> PlanView<'a> {
         for at in (0..self.attrs.len()).step_by(ATTR_LEN) {
             let [name, kind, offset, count, _]: [u32; 5] = core::array::from_fn(|i| field(self.attrs, at, i));
             let size = match kind {
-                kind::INT => Some(8),
-                kind::FLOAT => Some(4),
+                kind::INT => (count == 1).then_some(8),
+                kind::FLOAT => (count == 1).then_some(4),
                 kind::STRING | kind::GRAPH => Some(count as usize),
                 kind::INTS => (count as usize).checked_mul(8),
                 kind::FLOATS => (count as usize).checked_mul(4),
@@ -191,12 +193,23 @@ impl<'a> PlanView<'a> {
     /// Indices in range, and every value written before it is read.
     fn check_nodes(&self, scratch: &mut [u8]) -> Result<(), Damaged> {
         let mut written = Bits::new(scratch, self.value_count())?;
+        for v in self.inputs() {
+            if v.index() >= self.value_count() || self.value(v).kind != ValueKind::Input {
+                return Err(damaged("inputs and outputs", 16));
+            }
+            written.set(v.index());
+        }
         for v in 0..self.value_count() {
-            if !matches!(self.value(ValueId(v as u32)).kind, ValueKind::Intermediate) {
-                written.set(v);
+            match self.value(ValueId(v as u32)).kind {
+                ValueKind::Constant(_) => written.set(v),
+                // Nobody would write it.
+                ValueKind::Input if !written.has(v) => return Err(damaged("value", v * VALUE_LEN)),
+                _ => {}
             }
         }
         let (edges, attrs) = (self.edges.len() / 4, self.attrs.len() / ATTR_LEN);
+        // No two nodes share entries: reading all of them takes no longer than the plan.
+        let (mut edges_left, mut attrs_left) = (edges, attrs);
         for at in (0..self.nodes.len()).step_by(NODE_LEN) {
             let names_fit = (0..3).all(|i| self.has_name(field(self.nodes, at, i)));
             let node = NodeView { plan: *self, at };
@@ -207,6 +220,11 @@ impl<'a> PlanView<'a> {
             {
                 return Err(damaged("node", at));
             }
+            let left = edges_left.checked_sub(inputs + outputs);
+            let Some(left) = left.zip(attrs_left.checked_sub(attributes)) else {
+                return Err(damaged("number of edges or attributes", at));
+            };
+            (edges_left, attrs_left) = left;
             if node.inputs().flatten().any(|v| !written.has(v.index())) {
                 return Err(damaged("order of nodes", at));
             }
@@ -218,20 +236,12 @@ impl<'a> PlanView<'a> {
             }
         }
         let ends_fit = self.ends().all(|v| written.has(v.index()));
-        let inputs_fit = self.inputs().all(|v| self.value(v).kind == ValueKind::Input);
-        if ends_fit && inputs_fit {
-            Ok(())
-        } else {
-            Err(damaged("inputs and outputs", 16))
-        }
+        ends_fit.then_some(()).ok_or(damaged("inputs and outputs", 16))
     }
 
     fn name(&self, index: u32) -> &'a str {
         let at = index as usize * NAME_LEN;
-        let (start, len) = (
-            field(self.names, at, 0) as usize,
-            field(self.names, at, 1) as usize,
-        );
+        let (start, len) = pair(self.names, at, 0);
         self.text.get(start..start + len).unwrap_or("")
     }
 

@@ -58,12 +58,13 @@ fn quantize(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
         DType::I8 => (-128, 127),
         _ => return Err(Fault::Type(None)),
     };
-    let zero_fits = match node.optional(2) {
-        Some(zero) => zero.dtype == node.dtype(),
-        None => node.dtype() == DType::U8,
-    };
-    if x.dtype != DType::F32 || !zero_fits {
+    if x.dtype != DType::F32 {
         return Err(Fault::Type(Some(0)));
+    }
+    match node.optional(2) {
+        Some(zero) if zero.dtype != node.dtype() => return Err(Fault::Type(Some(2))),
+        None if node.dtype() != DType::U8 => return Err(Fault::Type(None)),
+        _ => {}
     }
     if x.shape != node.shape() {
         return Err(Fault::Shape("the output is not as the input"));

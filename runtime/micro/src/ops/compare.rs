@@ -1,10 +1,10 @@
 //! Bounds on bytes. ONNX `Clip` 12, `Max` 12 and `Min` 12 of u8 and i8: all operands have one scale and zero point.
 
 use super::Operator;
-use super::walk::{Walk, broadcast};
+use super::walk::{Walk, broadcast, joined};
 use crate::error::Fault;
 use crate::node::Node;
-use crate::tensor::read;
+use crate::tensor::{Shape, read};
 
 /// ONNX `Clip`.
 pub const CLIP: Operator = Operator {
@@ -56,12 +56,15 @@ fn clip(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
 
 fn extreme(node: &Node<'_>, out: Option<&mut [u8]>, pick: fn(i32, i32) -> i32) -> Result<(), Fault> {
     let mut out = out;
+    let refused = Fault::Shape("the output is not what the inputs are broadcast to");
+    let mut shape = Shape::default();
     for index in 0..node.input_count() {
         let x = node.input(index)?;
         let signed = x.signed(index)?;
         if x.dtype != node.dtype() {
             return Err(Fault::Type(Some(index)));
         }
+        shape = joined(&shape, &x.shape).ok_or(refused)?;
         let steps = broadcast(&x.shape, &node.shape())?;
         let Some(out) = out.as_deref_mut() else { continue };
         for (out, [at]) in out.iter_mut().zip(Walk::new(node.shape(), [0], [steps])) {
@@ -70,8 +73,9 @@ fn extreme(node: &Node<'_>, out: Option<&mut [u8]>, pick: fn(i32, i32) -> i32) -
             *out = if index == 0 { byte } else { picked };
         }
     }
-    if node.input_count() == 0 {
-        return Err(Fault::MissingInput(0));
+    match node.input_count() {
+        0 => Err(Fault::MissingInput(0)),
+        _ if shape != node.shape() => Err(refused),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -165,6 +165,13 @@ fn split(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
     if start.checked_add(part).is_none_or(|end| end > whole) {
         return Err(Fault::Shape("the parts are longer than the input"));
     }
+    let stated = match listed(node.output())? {
+        Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
+        None => whole.div_ceil(node.output_count()).min(whole - start),
+    };
+    if part != stated {
+        return Err(Fault::Shape("the output is not as long as its part"));
+    }
     if let Some(out) = out {
         let first = start * strides(&x.shape)[axis] as usize;
         debug_assert!(behind > 0 || out.is_empty());
@@ -189,7 +196,9 @@ fn slice(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
         DType::I32 => tensor.i32(i).map(i64::from),
         _ => None,
     };
+    let leaves = Fault::Shape("the slice leaves the input");
     let mut steps = strides(&x.shape);
+    let mut listed = [false; MAX_RANK];
     let mut first = 0isize;
     for i in 0..starts.shape.elements() {
         let axis = match axes {
@@ -197,12 +206,21 @@ fn slice(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
             None => i as i64,
         };
         let axis = x.shape.axis("axes", axis)?;
+        if core::mem::replace(&mut listed[axis], true) {
+            return Err(Fault::Attribute("axes"));
+        }
         let step = match steps_given {
             Some(steps) => wide(&steps, i).ok_or(Fault::Type(Some(4)))?,
             None => 1,
         };
         let (len, count) = (x.shape.dim(axis) as i64, y.dim(axis) as i64);
         let start = wide(&starts, i).ok_or(Fault::Type(Some(1)))?;
+        if step == 0 || (len == 0 && count > 0) {
+            return Err(leaves);
+        }
+        if count == 0 {
+            continue;
+        }
         let start = if start < 0 {
             start.saturating_add(len)
         } else {
@@ -212,15 +230,19 @@ fn slice(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), Fault> {
         let last = (count - 1)
             .checked_mul(step)
             .and_then(|way| way.checked_add(start));
-        if step == 0 || (count > 0 && last.is_none_or(|last| !(0..len).contains(&last) || start >= len)) {
-            return Err(Fault::Shape("the slice leaves the input"));
+        if last.is_none_or(|last| !(0..len).contains(&last) || start >= len) {
+            return Err(leaves);
         }
         first += start as isize * steps[axis];
-        steps[axis] *= step as isize;
+        // A single element is reached without a step, however long.
+        if count > 1 {
+            let step = isize::try_from(step).ok();
+            let step = step.and_then(|step| steps[axis].checked_mul(step));
+            steps[axis] = step.ok_or(leaves)?;
+        }
     }
-    let sliced = |axis: usize| steps[axis] != strides(&x.shape)[axis] || first != 0;
-    if (0..y.rank()).any(|axis| y.dim(axis) > x.shape.dim(axis) && !sliced(axis)) {
-        return Err(Fault::Shape("the output is longer than the input"));
+    if (0..y.rank()).any(|axis| !listed[axis] && y.dim(axis) != x.shape.dim(axis)) {
+        return Err(Fault::Shape("the output differs beside the axes"));
     }
     if let Some(out) = out {
         gather(node, &x, size, first, steps, out);

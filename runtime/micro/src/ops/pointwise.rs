@@ -1,7 +1,7 @@
 //! Elementwise operators on eight-bit tensors. onnxruntime `com.microsoft` `QLinearAdd` 1 and `QLinearMul` 1, with
 //! broadcasting; our `LookupTable` 1. Arithmetic: docs/numerics.md.
 
-use super::walk::{Walk, broadcast};
+use super::walk::{Walk, broadcast, joined};
 use super::{MICROSOFT, Operator, SANDERLING};
 use crate::error::Fault;
 use crate::node::Node;
@@ -74,6 +74,9 @@ fn binary<R: Rounding, F>(
         broadcast(&a.tensor.shape, &node.shape())?,
         broadcast(&b.tensor.shape, &node.shape())?,
     ];
+    if joined(&a.tensor.shape, &b.tensor.shape) != Some(node.shape()) {
+        return Err(Fault::Shape("the output is not what the inputs are broadcast to"));
+    }
     let Some(out) = out else { return Ok(()) };
     let (a_bytes, b_bytes) = (a.tensor.bytes, b.tensor.bytes);
     let compute = |x: u8, y: u8| {

@@ -1,7 +1,7 @@
 //! Products of eight-bit matrices. ONNX `QLinearMatMul` 10, 21; onnxruntime `com.microsoft` `QGemm` 1 with `alpha` 1.
 //! Arithmetic: docs/numerics.md.
 
-use super::walk::{Walk, broadcast};
+use super::walk::{Walk, broadcast, joined};
 use super::{MICROSOFT, Operator};
 use crate::error::Fault;
 use crate::node::{Node, Operand, Quantisation};
@@ -165,11 +165,16 @@ fn mat_mul<R: Rounding>(node: &Node<'_>, out: Option<&mut [u8]>) -> Result<(), F
     let y = node.shape();
     // The axes before the matrices are broadcast: all but the last two.
     let [m, k, n] = product.sizes;
+    let outer = |shape: &Shape| {
+        let dims = shape.iter().take(shape.rank() - 2).map(|dim| dim as i64);
+        Shape::new(dims.chain([1, 1])).ok_or(Fault::Shape("too many dimensions"))
+    };
+    if joined(&outer(&product.a.tensor.shape)?, &outer(&product.b.shape)?) != Some(outer(&y)?) {
+        return Err(Fault::Shape("the output is not what the inputs are broadcast to"));
+    }
     let batches = |shape: &Shape, matrix: [usize; 2]| {
-        let outer = shape.iter().take(shape.rank() - 2).map(|dim| dim as i64);
         // Distances of matrices of one element, and those of whole ones.
-        let ones = Shape::new(outer.chain([1, 1])).ok_or(Fault::Shape("too many dimensions"))?;
-        let mut steps = broadcast(&ones, &y)?;
+        let mut steps = broadcast(&outer(shape)?, &y)?;
         steps
             .iter_mut()
             .for_each(|step| *step *= (matrix[0] * matrix[1]) as isize);

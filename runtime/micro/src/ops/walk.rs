@@ -33,6 +33,20 @@ pub(super) fn broadcast(from: &Shape, to: &Shape) -> Result<[isize; MAX_RANK], F
     Ok(strides)
 }
 
+/// What two shapes are broadcast to, where [`broadcast`] takes both there; none for what is too large for a shape.
+pub(super) fn joined(a: &Shape, b: &Shape) -> Option<Shape> {
+    let rank = a.rank().max(b.rank());
+    let dim = |shape: &Shape, axis: usize| {
+        (axis + shape.rank())
+            .checked_sub(rank)
+            .map_or(1, |at| shape.dim(at))
+    };
+    let dims = (0..rank).map(|axis| match (dim(a, axis), dim(b, axis)) {
+        (1, n) | (n, _) => n as i64,
+    });
+    Shape::new(dims)
+}
+
 /// The offsets in `N` tensors of each element of a shape, in row-major order.
 pub(super) struct Walk<const N: usize> {
     shape: Shape,

@@ -6,7 +6,7 @@ use crate::tensor::Shape;
 use core::ops::Range;
 
 /// Largest kernel, stride, dilation and pad: keeps the arithmetic inside 32 bits.
-const LIMIT: i64 = 1 << 14;
+const LIMIT: u64 = 1 << 14;
 
 /// One spatial axis.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +73,7 @@ pub(super) fn axes(node: &Node<'_>, x: &Shape, kernel: Option<&Shape>) -> Result
         };
         let value = list
             .get(i)
-            .filter(|value| list.len() == entries && value.abs() < LIMIT);
+            .filter(|value| list.len() == entries && value.unsigned_abs() < LIMIT);
         value.ok_or(Fault::Attribute(name))
     };
     let mut axes = [Axis::NONE; 3];

@@ -149,7 +149,7 @@ impl Window {
             Some(list) if auto_pad == AutoPad::NotSet => list.to_vec(),
             _ => alloc::vec![0; 2 * rank],
         };
-        if pads.len() != 2 * rank || pads.iter().any(|pad| pad.abs() >= LIMIT) {
+        if pads.len() != 2 * rank || pads.iter().any(|pad| pad.unsigned_abs() >= LIMIT as u64) {
             let message = format!("is {pads:?}, it takes a begin and an end for each of {rank} axes");
             return Err(OpError::attribute("pads", message));
         }
@@ -286,6 +286,12 @@ mod tests {
         ];
         all.extend(extra.iter().map(|(name, a)| (name.to_string(), a.clone())));
         all
+    }
+
+    #[test]
+    fn pads_without_an_absolute_value_are_refused() {
+        let all = attributes(1, 1, [i64::MIN, 0], &[]);
+        assert!(Window::new(Attrs::of_graph(&all), 1, None).is_err());
     }
 
     #[test]
