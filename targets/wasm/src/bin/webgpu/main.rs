@@ -22,7 +22,6 @@ pub struct Device(Rc<GpuBackend>);
 
 /// Opens the browser's GPU, an emulated one too: who calls has looked at what there is. A promise of a [`Device`], refused as
 /// `Unsupported` where there is none that can be opened.
-#[must_use]
 #[wasm_bindgen]
 pub fn open_device() -> Promise {
     future_to_promise(async {
@@ -46,7 +45,6 @@ impl Device {
     }
 
     /// Resolves when there is a reason to poll again. It counts from this call on.
-    #[must_use]
     pub fn news(&self) -> Promise {
         let news = self.0.news();
         future_to_promise(async move {
