@@ -255,9 +255,9 @@ mod tests {
         blobs.put(&files, "a", Some(b"1")).unwrap();
         blobs.put(&files, "a", None).unwrap();
         assert_eq!(Blobs::open(&files).unwrap().get("a"), None);
-        for flip in 0..2 {
-            assert!(!Blobs::open(&files).unwrap().damaged, "{flip} bad copies");
-            files.files.borrow_mut().get_mut(BLOBS[flip]).unwrap()[20] ^= 1;
+        for (bad, file) in BLOBS.into_iter().enumerate() {
+            assert!(!Blobs::open(&files).unwrap().damaged, "{bad} bad copies");
+            files.files.borrow_mut().get_mut(file).unwrap()[20] ^= 1;
         }
         assert!(Blobs::open(&files).unwrap().damaged);
     }
