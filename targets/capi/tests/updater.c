@@ -62,7 +62,7 @@ static void check_steps(SanderlingUpdater *updater) {
     CHECK(request.header_count > 0 && request.headers[0] != NULL && request.body_length > 0 && request.timeout_s > 0);
     uint64_t id = request.id;
     CHECK(sanderling_updater_step(updater, &none, &wait, NULL) == SANDERLING_STATUS_OK && none.id == 0 && wait > 0);
-    const char *headers[] = {"retry-after", "1"};
+    const char *headers[] = {"retry-after", "600"};
     CHECK(sanderling_updater_respond(updater, id, 503, headers, 1, &wanted, NULL) == SANDERLING_STATUS_OK);
     CHECK(sanderling_updater_body(updater, id, (const uint8_t *)"no", 2, &wanted, NULL) == SANDERLING_STATUS_OK);
     CHECK(sanderling_updater_end(updater, id, NULL) == SANDERLING_STATUS_OK);
