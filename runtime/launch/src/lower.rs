@@ -227,12 +227,7 @@ impl<'a> Lowering<'a> {
         if outer.len() > 4 {
             return Err(OpError::unsupported("a copy over more than five axes"));
         }
-        let is_inside = |axis: usize| begins[axis] + sizes[axis] <= y.shape()[axis];
-        if !((0..sizes.len()).all(is_inside)
-            && walks.iter().zip(x.shape()).all(|(w, &n)| w.stays_in(n, sizes)))
-        {
-            return Err(OpError::shape("a copy would leave its tensors"));
-        }
+        hold_inside(x, y, begins, sizes, walks)?;
         let pad = 4 - outer.len();
         let (mut dims, mut y_strides) = ([1u32; 4], [0u32; 4]);
         let (mut y_start, mut x_start, mut x_lane) = (0u32, 0u32, 0u32);
@@ -419,6 +414,22 @@ fn aligned(layout: &Layout, rank: usize) -> Option<Layout> {
     let mut shape = alloc::vec![1; more];
     shape.extend_from_slice(layout.shape());
     Some(Layout::new(&shape, layout.axis() + more))
+}
+
+/// Holds that a copy leaves neither of its tensors.
+fn hold_inside(
+    x: &Layout,
+    y: &Layout,
+    begins: &[usize],
+    sizes: &[usize],
+    walks: &[Walk],
+) -> Result<(), OpError> {
+    let mut axes = begins.iter().zip(sizes).zip(y.shape());
+    let mut walks = walks.iter().zip(x.shape());
+    if axes.all(|((begin, size), &n)| begin + size <= n) && walks.all(|(walk, &n)| walk.stays_in(n, sizes)) {
+        return Ok(());
+    }
+    Err(OpError::shape("a copy would leave its tensors"))
 }
 
 /// How a copy walks an axis of its source.
