@@ -11,8 +11,8 @@ use std::process::Command;
 
 /// The tool, and its version.
 const CARGO_DEB: &str = "3.8.0";
-/// What lintian says that stays so: nobody has an address yet, Debian has no bug to close, and the scripts call systemctl as
-/// debhelper's would, without its helpers.
+/// What lintian says that stays so: nobody has an address yet, Debian has no bug to close, and the scripts have systemd read its
+/// units again, as debhelper's do.
 const LINTIAN_SUPPRESS: &str = "bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs,maintainer-script-calls-systemctl";
 /// Points of `systemd-analyze security`, in tenths: more is worse.
 const EXPOSURE: &str = "15";
@@ -196,20 +196,25 @@ fn look_over(package: &Package) -> StepResult {
         .arg(&package.file))
 }
 
-/// On a machine that is thrown away afterwards: user, folder and purge.
+/// On a machine that is thrown away afterwards: user, folder and unit, once more after a removal, and purge.
 fn install_and_purge(package: &Package) -> StepResult {
-    let purge = || run(Command::new("dpkg").args(["--purge", "sanderling-agent"]));
-    run(Command::new("dpkg").arg("-i").arg(&package.file))?;
-    let installed = check_installed();
-    purge()?;
+    let dpkg = |action: &str| run(Command::new("dpkg").args([action, "sanderling-agent"]));
+    let install = || {
+        run(Command::new("dpkg").arg("-i").arg(&package.file))?;
+        check_installed()
+    };
+    let installed = install().and_then(|()| dpkg("--remove")).and_then(|()| install());
+    dpkg("--purge")?;
     installed?;
     for left in [
         "/etc/sanderling",
         "/var/lib/sanderling",
         "/run/sanderling",
         "/usr/bin/sanderling-agent",
+        ENABLED,
+        MASKED,
     ] {
-        if Path::new(left).exists() {
+        if fs::symlink_metadata(left).is_ok() {
             return Err(format!("purging the package leaves {left}"));
         }
     }
@@ -219,8 +224,15 @@ fn install_and_purge(package: &Package) -> StepResult {
     }
 }
 
-/// The configuration is right, and the daemon's group reads the enrolment string, others do not.
+/// Where systemd finds that the unit starts with the machine, and that it never does.
+const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/sanderling-agent.service";
+const MASKED: &str = "/etc/systemd/system/sanderling-agent.service";
+
+/// The unit starts with the machine, the configuration is right, and the daemon's group reads the enrolment string, others do not.
 fn check_installed() -> StepResult {
+    if fs::symlink_metadata(ENABLED).is_err() || fs::symlink_metadata(MASKED).is_ok() {
+        return Err("the installed unit is not enabled".to_string());
+    }
     run(Command::new("runuser").args(["-u", "sanderling", "--", "/usr/bin/sanderling-agent", "--check"]))?;
     let output = Command::new("stat")
         .args(["-c", "%U:%G %a", "/etc/sanderling"])
