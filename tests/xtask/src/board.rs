@@ -6,7 +6,7 @@
 use crate::everywhere::{self, Outcome, Sample};
 use crate::{Context, StepResult, aarch64, install, run};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The tool, and its version.
