@@ -427,6 +427,31 @@ fn a_table_changes_while_it_is_served() {
     );
 }
 
+/// What was taken in is answered when the server stops.
+#[test]
+fn a_stop_answers_what_was_taken_in() {
+    let (jobs, line) = sync_channel(8);
+    let models = Models::default();
+    models.serve_only(empty("1", jobs));
+    let options = ServeOptions {
+        address: Some(([127, 0, 0, 1], 0).into()),
+        ..ServeOptions::default()
+    };
+    let running = Server::over(models, options).unwrap().start().unwrap();
+    let body = "{\"inputs\":[]}";
+    let mut waiting = begin(running.address.unwrap(), body.len());
+    waiting.write_all(body.as_bytes()).unwrap();
+    let mut job = line.recv_timeout(Duration::from_secs(20)).unwrap();
+    let stop = std::thread::spawn(move || drop(running));
+    std::thread::sleep(Duration::from_millis(200));
+    job.answer(Ok(crate::Answered {
+        version: "1".into(),
+        outputs: Vec::new(),
+    }));
+    assert_eq!(status(waiting), "200");
+    stop.join().unwrap();
+}
+
 /// Whoever may open the socket's file may ask, without a token.
 #[test]
 fn a_unix_socket_speaks_the_same() {
