@@ -28,11 +28,21 @@ fn main() -> ExitCode {
         eprintln!("check model.sdl …: give the bundles to run");
         return ExitCode::from(2);
     }
+    // A folder that nobody else can have made: what is in a cache is run. It goes with this.
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!(
+                "no folder for compiled kernels can be made in {}: {error}",
+                std::env::temp_dir().display()
+            );
+            return ExitCode::FAILURE;
+        }
+    };
     let options = CudaOptions {
         device: 0,
-        cache: Some(std::env::temp_dir().join(format!("sanderling-check-{}", std::process::id()))),
+        cache: Some(folder.path().to_path_buf()),
     };
-    let cache = options.cache.clone();
     let opened = Instant::now();
     let backend = match CudaBackend::open(LaunchTable(sanderling_launch::ops::ALL), options) {
         Ok(backend) => Rc::new(backend),
@@ -61,10 +71,6 @@ fn main() -> ExitCode {
                 failed = true;
             }
         }
-    }
-    if let Some(folder) = cache {
-        // Made by this process alone; where it was not made there is nothing to remove.
-        let _ = std::fs::remove_dir_all(folder);
     }
     if failed {
         ExitCode::FAILURE
