@@ -217,6 +217,8 @@ impl Executable for GpuExecutable {
                 .write_buffer(&self.arena, at, bytemuck::cast_slice(&words));
         }
         self.device.queue.submit([self.commands()]);
+        // A complaint about this submission is this run's, and not another's that asks first: natively it is there already.
+        self.device.faults.check()?;
         let mapped = Arc::new(AtomicU8::new(WAITING));
         self.mapped = mapped.clone();
         let faults = self.device.faults.clone();
