@@ -252,7 +252,8 @@ impl Agent {
         } else {
             self.machine.rest()
         };
-        self.rested = true;
+        // Where the files did not take it, the next call tries again.
+        self.rested |= done.is_ok();
         done.map_err(|problem| error("Storage", &problem.to_string()))
     }
 
